@@ -1,0 +1,478 @@
+"""The Format protocol: all that the core knows of a package format.
+
+A format is pure. It maps paths to keys, bytes to values and values to bytes; it imports no HTTP
+client, no SQL, no disk and no web framework. What it needs done, it asks of a `Shelf`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import IO, Any, Protocol, TypeAlias, TypeVar
+
+from reliquary.errors import ReliquaryError
+from reliquary.types import Action, Digests, Entry, Headers
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A media type that a page can be had in.
+
+    Args:
+        media: what content negotiation compares, without parameters; also names the variant.
+        content_type: the Content-Type that is sent.
+        aliases: further types a client may ask it by.
+    """
+
+    media: str
+    content_type: str
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a key is answered; given by the format, carried out by ``web.respond``.
+
+    Args:
+        offers: what a page can be had in, the preferred one of equal quality first; a file has one.
+        immutable: the bytes under this key never change (``max-age`` of a year).
+        max_age: seconds a proxied page or mutable file counts as fresh, here and at clients.
+        codings: whether gzip and zstd variants exist (never for files).
+        ranges: whether Range is honoured (files, and pages without codings).
+        headers: sent with every answer for the key, errors and 304 too (CORS and the like).
+        sandbox: foreign bytes a browser must not run on our origin.
+    """
+
+    offers: tuple[Offer, ...]
+    immutable: bool = False
+    max_age: int = 0
+    codings: bool = False
+    ranges: bool = False
+    headers: Headers = ()
+    sandbox: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FileKey:
+    """A file: ``path`` is its key below the repository, ``scope`` the page scope that lists it,
+    ``name`` the normalised package name that rules and access look at."""
+
+    path: str
+    scope: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageKey:
+    """A page.
+
+    Args:
+        path: its key below the repository, in normal form.
+        scope: what is rendered together with it.
+        name: the package it is of, or "" for a list of packages.
+        children: the prefix of the scopes whose names it lists (`Listing.names`), or None.
+        media: the media type that the address itself forces (``?format=``), or None.
+    """
+
+    path: str
+    scope: str
+    name: str = ""
+    children: str | None = None
+    media: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """One hop to the normal form: 301 to ``path`` below the repository, the query kept."""
+
+    path: str
+    permanent: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A verb or a query: computed, never cached.
+
+    Args:
+        action: what ``may`` is asked for before anything is read.
+        run: what carries it out.
+        name: the package it is about as far as the address tells, or None.
+        scope: the page scope it is about, or None.
+    """
+
+    action: Action
+    run: Callable[[Incoming, Shelf], Awaitable[Reply]]
+    name: str | None = None
+    scope: str | None = None
+
+
+Match: TypeAlias = FileKey | PageKey | Moved | Call
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A document as an upstream sent it: where from (after redirects), as what, and its headers
+    (names in lower case)."""
+
+    url: str
+    content_type: str
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an upstream's document says.
+
+    Args:
+        entries: its files, sidecars that it advertises included (``listed`` false).
+        names: child names, for a page that lists names (`PageKey.children`).
+        properties: facts on the package (status, serial), text to text.
+    """
+
+    entries: Sequence[Entry] = ()
+    names: Sequence[str] = ()
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A listed file as assembly sees it: its row's name, version and fragment."""
+
+    filename: str
+    version: str
+    fragment: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All that a scope's pages are made of.
+
+    Args:
+        files: listed files in a stable order.
+        names: (child name, serial) for pages with `PageKey.children`, sorted.
+        properties: facts on the package.
+        serial: of the last change to the scope.
+        base_url: absolute address of the repository, or None where no public URL is configured.
+    """
+
+    files: Sequence[Listed] = ()
+    names: Sequence[tuple[str, int]] = ()
+    properties: Mapping[str, str] = field(default_factory=dict)
+    serial: int = 0
+    base_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pen:
+    """What assembly may write with.
+
+    Args:
+        now: the time to write into documents that carry one (UTC).
+        repository: ``format/name`` of the repository, for titles.
+    """
+
+    now: datetime
+    repository: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One page in one media type, uncompressed. ``headers`` go out with it (and with its 304)."""
+
+    path: str
+    media: str
+    body: bytes
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """A scope that a change to an entry makes out of date; ``soon`` where no one waits for it."""
+
+    scope: str
+    soon: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """How a computed file comes from another one.
+
+    Args:
+        source: key of the file it is made from.
+        make: reads the source (seekable, whole) and returns the bytes; raises NotHere when the
+            source holds no such thing. Runs in a thread.
+    """
+
+    source: FileKey
+    make: Callable[[IO[bytes]], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What a format learned from a proxied file that is now stored: the entry as the index shall
+    list it from now on, and sidecars (unlisted entries with their bytes) to keep beside it."""
+
+    entry: Entry
+    sidecars: Sequence[tuple[Entry, bytes]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer of a verb, a query or ``dress``.
+
+    ``reason`` replaces the reason phrase, for clients that show nothing else.
+    """
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+    headers: Headers = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """How one client is pointed at a repository: lines to type or write, for people to copy."""
+
+    client: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Public:
+    """Where the public upstream of a format is learned from, when no setting names one.
+
+    Args:
+        client: whose configuration on this machine is asked (``pip``, ``npm``, ``go``, ...).
+        purl: package type and a sample name for packageurl-python, or None.
+    """
+
+    client: str
+    purl: str | None = None
+
+
+class Part(Protocol):
+    """One part of a multipart form, to be read before the next one is asked for."""
+
+    @property
+    def name(self) -> str:
+        """The form field's name."""
+
+    @property
+    def filename(self) -> str | None:
+        """The file name, for file parts."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The bytes as they come in."""
+
+    async def text(self, limit: int = 1_048_576) -> str:
+        """The whole part as UTF-8 text of at most ``limit`` bytes; raises TooLarge, Malformed."""
+
+
+class Incoming(Protocol):
+    """A request as a verb or query sees it: from the web, the command line or an import."""
+
+    @property
+    def method(self) -> str:
+        """The request method, upper case."""
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """The decoded path segments below the repository."""
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """Query parameters, the last of each name."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Request headers, names in lower case, without credentials."""
+
+    @property
+    def base_url(self) -> str:
+        """Absolute address of the repository as the client addressed it, with a final slash."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes in, unpacked if it was sent with a coding."""
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body; raises TooLarge past ``limit`` bytes."""
+
+    def parts(self) -> AsyncIterator[Part]:
+        """The parts of a multipart form; raises Malformed when it is none, TooLarge past caps."""
+
+
+class Received(Protocol):
+    """Bytes that were received, hashed and written, and that no name points at yet."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    @property
+    def digests(self) -> Digests:
+        """Every digest that was asked for; always with ``sha256``."""
+
+    def open(self) -> IO[bytes]:
+        """The bytes, seekable, for inspection in a thread."""
+
+    async def discard(self) -> None:
+        """Throw the bytes away; does nothing once they were added."""
+
+
+class Shelf(Protocol):
+    """A hosted repository (or a proxy, for queries) as verbs and queries may use it."""
+
+    @property
+    def repository(self) -> str:
+        """``format/name``."""
+
+    @property
+    def publisher(self) -> str | None:
+        """Who is acting."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The repository's options."""
+
+    @property
+    def now(self) -> datetime:
+        """The time, UTC."""
+
+    @property
+    def hosted(self) -> bool:
+        """Whether this shelf owns its packages (else only ``forward`` and reads work)."""
+
+    async def permit(self, action: Action, name: str) -> None:
+        """Ask whether the actor may do this to that package; raises Forbidden, Unauthenticated."""
+
+    async def entries(self, name: str) -> Sequence[Entry]:
+        """The package's files, sidecars included; empty when there is no such package."""
+
+    async def names(self) -> Sequence[tuple[str, int]]:
+        """Every package name with its serial, sorted."""
+
+    async def changes(self, since: int) -> Sequence[tuple[str, str, int, str, int]]:
+        """Events after a serial: (name, version, unix time, action, serial), oldest first."""
+
+    async def properties(self, name: str) -> Mapping[str, str]:
+        """Facts on a package."""
+
+    async def set_properties(self, name: str, values: Mapping[str, str | None]) -> None:
+        """Write facts on a package (None removes one); its pages are rendered anew."""
+
+    async def read(self, key: str, limit: int = 1_048_576) -> bytes:
+        """The bytes of a small stored file; raises NotHere."""
+
+    async def receive(
+        self, chunks: AsyncIterator[bytes], *, algorithms: Sequence[str] = (), limit: int | None = None
+    ) -> Received:
+        """Write bytes away while hashing them; raises TooLarge, Full."""
+
+    async def inspect(self, look: Callable[[], T]) -> T:
+        """Run something slow and synchronous in a thread."""
+
+    async def add(
+        self,
+        additions: Sequence[tuple[Entry, Received | bytes]],
+        *,
+        exclusive: bool = True,
+        replace: bool = False,
+    ) -> bool:
+        """Publish files: bytes first, then one transaction, then the pages.
+
+        Args:
+            additions: entries with their bytes; the first listed one names the event.
+            exclusive: refuse a listed file name that the package has with other bytes.
+            replace: overwrite rows with the same key.
+
+        Returns:
+            True when something new is there, False when all of it was there already.
+
+        Raises:
+            AlreadyThere: other bytes are under that name, or were and the policy forbids reuse.
+        """
+
+    async def update(self, entries: Sequence[Entry], action: str) -> None:
+        """Write changed entries (same keys) and render their pages; ``action`` names the event."""
+
+    async def remove(self, keys: Sequence[str], action: str = "remove") -> int:
+        """Remove files by key; returns how many were there."""
+
+    async def forward(self, path: str, headers: Mapping[str, str]) -> Reply:
+        """Ask the upstream for ``path`` below its root and pass a small answer on; raises NotHere
+        where there is no upstream, Unavailable where it does not answer usably."""
+
+
+class Format(Protocol):
+    """A package ecosystem's protocol."""
+
+    @property
+    def name(self) -> str:
+        """First segment of its addresses, lower case."""
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+
+    @property
+    def public(self) -> Public | None:
+        """Where its public upstream is learned from; None when there is none."""
+
+    @property
+    def challenges(self) -> tuple[str, ...]:
+        """WWW-Authenticate values of a 401."""
+
+    def match(self, method: str, segments: tuple[str, ...], query: Mapping[str, str]) -> Match | None:
+        """Map a path below the repository (each segment decoded once, no empty ones but a last
+        one for a final slash) to a key or a call; None when nothing is there for this method.
+        Raises Malformed for names that break the format's rules."""
+
+    def manner(self, key: FileKey | PageKey) -> Manner:
+        """How the key is answered."""
+
+    def normalise(self, name: str) -> str:
+        """A package name in the form that is unique per repository."""
+
+    def locate(self, key: FileKey | PageKey, base: str) -> str | None:
+        """The key's address at an upstream, or None: only the index knows."""
+
+    def ask(self, key: FileKey | PageKey) -> Mapping[str, str]:
+        """Request headers an upstream is asked with."""
+
+    def read(self, key: PageKey, source: Source) -> Reading:
+        """Parse an upstream's document, or one that ``assemble`` made. Raises Malformed when it
+        is not such a document (a captive portal's page)."""
+
+    def fragment(self, entry: Entry) -> bytes:
+        """What the index says of a listed entry, rendered once; b"" for an unlisted one."""
+
+    def assemble(
+        self, keys: Sequence[PageKey], listing: Listing, pen: Pen, media: str | None = None
+    ) -> Sequence[Rendered]:
+        """Render pages of one scope, in every media type or the one named."""
+
+    def pages(self, scope: str) -> Sequence[PageKey]:
+        """The pages that a scope is shown in."""
+
+    def touches(self, entry: Entry) -> Sequence[Touch]:
+        """The scopes that are out of date when this entry comes, changes or goes."""
+
+    def derive(self, key: FileKey) -> Derived | None:
+        """How the file at this key is computed from another, or None."""
+
+    def arrive(self, entry: Entry, file: IO[bytes]) -> Arrival | None:
+        """Look at a proxied file that is now stored; None when nothing was learned. In a thread."""
+
+    def dress(self, error: ReliquaryError, accept: str) -> Reply:
+        """An error in the format's own dialect."""
+
+    def recognise(self, filename: str) -> tuple[str, ...] | None:
+        """For imports: the segments to PUT a file of this name to, or None for foreign files."""
+
+    def clients(self, base_url: str) -> Sequence[Client]:
+        """How each client is pointed at the repository at ``base_url`` (with a final slash)."""
