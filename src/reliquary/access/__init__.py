@@ -1,1 +1,1 @@
-
+"""One question: may(actor, action, repository, package); and who is asking."""
