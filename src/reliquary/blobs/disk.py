@@ -1,0 +1,445 @@
+"""The blob store on a local disk.
+
+``blobs/sha256/ab/cd/<hex>`` holds the blobs, ``tmp/`` what is being written and ``trash/`` what a
+sweep is about to remove. All three lie in one file system, so that every move is one rename.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from reliquary.blobs import Hashes, check_name, in_thread
+from reliquary.blobs.base import CHUNK, BlobInfo, Receipt, Verifier
+from reliquary.errors import Broken, CannotTell, Full, NotHere
+
+
+@contextmanager
+def disk_errors(doing: str) -> Iterator[None]:
+    """Turn what the operating system says of the disk into Full or CannotTell."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Full(f"there is no room on the server's disk to {doing}; nothing was stored") from error
+        raise CannotTell(f"the server's disk refused to {doing}: {error.strerror}") from error
+
+
+class Spool:
+    """A new file that grows and is hashed as it does.
+
+    Its methods block and run in threads. A cancelled asker leaves its thread writing, so closing
+    waits for that write: a descriptor closed under it might name another file by then.
+
+    Args:
+        path: where; nothing may be there yet.
+        algorithms: the digests to take besides sha256.
+    """
+
+    def __init__(self, path: Path, algorithms: Sequence[str] = ()) -> None:
+        self.path = path
+        self._hashes = Hashes(algorithms)
+        self._lock = threading.Lock()
+        with disk_errors("begin a file"):
+            self._file = path.open("xb", buffering=0)
+
+    def append(self, data: bytes) -> None:
+        """Hash and write; raises Full or CannotTell."""
+        with self._lock, disk_errors("write a file"):
+            self._hashes.update(data)
+            rest = memoryview(data)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+
+    def receipt(self) -> Receipt:
+        """What was written so far."""
+        with self._lock:
+            return self._hashes.receipt()
+
+    def close(self, *, sync: bool = False) -> None:
+        """No more bytes; ``sync`` puts them on the platter first."""
+        with self._lock, disk_errors("write a file"):
+            if sync and not self._file.closed:
+                os.fsync(self._file.fileno())
+            self._file.close()
+
+    def drop(self) -> None:
+        """Close and remove, whatever state it is in."""
+        with suppress(CannotTell):
+            self.close()
+        with suppress(OSError):
+            self.path.unlink()
+
+
+def read_cached(fd: int, buffer: bytearray, offset: int) -> int | None:
+    """Read into ``buffer`` what the page cache holds at ``offset``, without ever blocking.
+
+    Returns:
+        The count of bytes, 0 at the end of the file, None when reading would block or the file
+        system cannot say (EAGAIN, and EOPNOTSUPP on tmpfs; see preadv2(2), RWF_NOWAIT).
+    """
+    try:
+        return os.preadv(fd, [buffer], offset, os.RWF_NOWAIT)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EOPNOTSUPP):
+            return None
+        raise
+
+
+async def read_at(fd: int, size: int, offset: int) -> bytes:
+    """Up to ``size`` bytes at ``offset``; at least one unless the file ends there."""
+    with disk_errors("read a file"):
+        buffer = bytearray(size)
+        count = read_cached(fd, buffer, offset)
+        if count is None:
+            # Not shielded: a positioned read whose result nobody takes does no harm.
+            return await asyncio.to_thread(os.pread, fd, size, offset)
+        return bytes(memoryview(buffer)[:count])
+
+
+class DiskWriter:
+    """Bytes on their way into a `DiskStore`; see `reliquary.blobs.base.Writer`."""
+
+    def __init__(self, store: DiskStore, spool: Spool, durable: bool) -> None:
+        self._store = store
+        self._spool = spool
+        self._durable = durable
+        self._pieces: list[bytes] = []
+        self._gathered = 0
+        self._receipt: Receipt | None = None
+
+    async def write(self, chunk: bytes) -> None:
+        """Append and hash, gathering small chunks; raises Full when the disk is."""
+        if self._receipt is not None:
+            raise RuntimeError("written to after finish")
+        self._pieces.append(chunk)
+        self._gathered += len(chunk)
+        if self._gathered >= CHUNK:
+            await self._flush()
+
+    async def _flush(self) -> None:
+        pieces, self._pieces, self._gathered = self._pieces, [], 0
+        try:
+            await in_thread(self._spool.append, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        except BaseException:
+            await self.abort()
+            raise
+
+    async def finish(self) -> Receipt:
+        """No more bytes: what was written."""
+        if self._receipt is None:
+            await self._flush()
+            self._receipt = self._spool.receipt()
+        return self._receipt
+
+    def open(self) -> IO[bytes]:
+        """The bytes so far, seekable, after ``finish``."""
+        return self._spool.path.open("rb")
+
+    async def commit(self, verify: Verifier | None = None) -> Receipt:
+        """Name the bytes by their digest; raises what ``verify`` raises, after an abort."""
+        receipt = await self.finish()
+        try:
+            if verify is not None:
+                verify(receipt.size, receipt.digests)
+            await in_thread(self._place, receipt)
+        except BaseException:
+            await self.abort()
+            raise
+        return receipt
+
+    def _place(self, receipt: Receipt) -> None:
+        self._spool.close(sync=self._durable)
+        self._store.place(self._spool.path, receipt, durable=self._durable)
+
+    async def abort(self) -> None:
+        """Throw the bytes away; does nothing after a commit."""
+        self._pieces = []
+        await in_thread(self._spool.drop)
+
+
+class DiskStore:
+    """Blobs below ``root``; see `reliquary.blobs.base.BlobStore`."""
+
+    def __init__(self, root: Path) -> None:
+        self._blobs = root / "blobs" / "sha256"
+        self._temporary = root / "tmp"
+        self._trash = root / "trash"
+
+    async def prepare(self) -> None:
+        """Make the folders; to be called once before anything else."""
+        for folder in (self._blobs, self._temporary, self._trash):
+            with disk_errors("make a folder"):
+                await in_thread(lambda folder: folder.mkdir(parents=True, exist_ok=True), folder)
+
+    async def clean(self, older_than: float) -> int:
+        """Remove temporary files that nobody wrote to for ``older_than`` seconds; their count."""
+        return await in_thread(self._clean, time.time() - older_than)
+
+    def _clean(self, before: float) -> int:
+        count = 0
+        with disk_errors("list temporary files"), os.scandir(self._temporary) as found:
+            for each in found:
+                with suppress(FileNotFoundError):
+                    if each.stat().st_mtime <= before:
+                        Path(each.path).unlink()
+                        count += 1
+        return count
+
+    async def writer(self, algorithms: Sequence[str] = (), *, durable: bool = True) -> DiskWriter:
+        """Begin to write; ``durable`` asks for fsync of the file and its folders.
+
+        The file is made in the event loop: a thread could end after its asker is cancelled, and
+        leave a file that nobody holds.
+        """
+        return DiskWriter(self, Spool(self._unique(), algorithms), durable)
+
+    async def put(self, data: bytes, *, durable: bool = True) -> Receipt:
+        """Store small bytes in one thread hop."""
+        return await in_thread(self._put, data, durable)
+
+    def _put(self, data: bytes, durable: bool) -> Receipt:
+        spool = Spool(self._unique())
+        try:
+            spool.append(data)
+            spool.close(sync=durable)
+            receipt = spool.receipt()
+            self.place(spool.path, receipt, durable=durable)
+        except BaseException:
+            spool.drop()
+            raise
+        return receipt
+
+    def _unique(self) -> Path:
+        return self._temporary / uuid.uuid4().hex
+
+    def place(self, source: Path, receipt: Receipt, *, durable: bool) -> None:
+        """Move a finished temporary file to its name, or drop it when the blob is there already.
+
+        Blocks. Raises Full or CannotTell; ``source`` may then still be there.
+        """
+        target = self.path(receipt.blob)
+        with disk_errors("store a blob"):
+            if self._refresh(target, receipt.size, durable):
+                source.unlink(missing_ok=True)
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                source.replace(target)
+            if durable:
+                for folder in target.parents[:3]:
+                    _sync(folder)
+
+    def _refresh(self, target: Path, size: int, durable: bool) -> bool:
+        """Whether the blob is there and whole. The time comes last: once it is set, a sweep that
+        buries the blob puts it back; a blob that is gone by then is stored anew."""
+        try:
+            if target.stat().st_size != size:
+                return False
+            if durable:
+                _sync(target)  # it may have come by a fill, which flushes nothing
+            os.utime(target)
+        except FileNotFoundError:
+            return False
+        return True
+
+    async def size(self, blob: str) -> int | None:
+        """Size in bytes, or None. In the event loop: a stat costs less than a thread."""
+        path = self.path(blob)
+        with disk_errors("look for a blob"):
+            try:
+                return path.stat().st_size
+            except FileNotFoundError:
+                return None
+
+    def read_now(self, blob: str, limit: int) -> bytes | None:
+        """The whole blob if it is at most ``limit`` bytes and in the page cache, else None."""
+        try:
+            fd = self._open(blob)
+        except CannotTell:
+            return None
+        except NotHere:
+            check_name(blob)
+            return None
+        try:
+            size = os.fstat(fd).st_size
+            if size > limit:
+                return None
+            buffer = bytearray(size)
+            return bytes(buffer) if size == 0 or read_cached(fd, buffer, 0) == size else None
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
+
+    async def read(self, blob: str, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
+        """Bytes ``start`` to ``stop`` (exclusive) in chunks of at most 256 KB.
+
+        Raises:
+            NotHere: the blob is gone.
+            Broken: ``stop`` lies past the end, or the file was cut.
+        """
+        fd = self._open(blob)
+        try:
+            end = os.fstat(fd).st_size if stop is None else stop
+            while start < end:
+                chunk = await read_at(fd, min(CHUNK, end - start), start)
+                if not chunk:
+                    raise Broken("a stored file is shorter than it should be")
+                start += len(chunk)
+                yield chunk
+        finally:
+            os.close(fd)
+
+    def _open(self, blob: str) -> int:
+        path = self.path(blob)
+        with disk_errors("read a blob"):
+            try:
+                return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                raise NotHere("the stored file is gone") from None
+
+    async def open(self, blob: str) -> IO[bytes]:
+        """A seekable file; raises NotHere."""
+        return os.fdopen(self._open(blob), "rb")
+
+    def path(self, blob: str) -> Path:
+        """Where the blob lies or would lie; raises NotHere for what can be no blob's name."""
+        check_name(blob)
+        return self._blobs / blob[:2] / blob[2:4] / blob
+
+    async def touch(self, blob: str) -> bool:
+        """Refresh the blob's time; False when not here."""
+        path = self.path(blob)
+        with disk_errors("touch a blob"):
+            try:
+                os.utime(path)
+            except FileNotFoundError:
+                return False
+        return True
+
+    async def adopt(self, path: Path, receipt: Receipt, *, durable: bool = False) -> None:
+        """Move a finished file of this machine in as the blob ``receipt`` names.
+
+        Raises:
+            Broken: the file has another size than the receipt.
+        """
+        await in_thread(self._adopt, path, receipt, durable)
+
+    def _adopt(self, path: Path, receipt: Receipt, durable: bool) -> None:
+        local = self._unique()
+        try:
+            with disk_errors("take a file in"):
+                _move(path, local)
+                if local.stat().st_size != receipt.size:
+                    raise Broken("a finished file is not as long as it was")
+                if durable:
+                    _sync(local)
+                os.utime(local)
+            self.place(local, receipt, durable=durable)
+        except BaseException:
+            local.unlink(missing_ok=True)
+            raise
+
+    async def delete(self, blob: str) -> bool:
+        """Remove the blob at once; False when not here."""
+        return await in_thread(_unlink, self.path(blob))
+
+    async def blobs(self) -> AsyncGenerator[BlobInfo, None]:
+        """Every blob, one first-level folder's worth at a time."""
+        for folder in await in_thread(_children, self._blobs):
+            for info in await in_thread(_blobs_below, folder):
+                yield info
+
+    async def bury(self, blob: str) -> BlobInfo | None:
+        """Move the blob to the trash, where no reader or writer finds it; what it was then."""
+        return await in_thread(self._bury, self.path(blob))
+
+    def _bury(self, path: Path) -> BlobInfo | None:
+        grave = self._trash / path.name
+        with disk_errors("move a blob to the trash"):
+            try:
+                path.replace(grave)
+            except FileNotFoundError:
+                return None
+            return _info(grave)
+
+    async def restore(self, blob: str) -> None:
+        """Put a buried blob back, unless it was stored anew meanwhile."""
+        await in_thread(self._restore, self.path(blob))
+
+    def _restore(self, path: Path) -> None:
+        grave = self._trash / path.name
+        with disk_errors("put a blob back"), suppress(FileNotFoundError):
+            if path.exists():
+                grave.unlink()
+            else:
+                grave.replace(path)
+
+    async def discard(self, blob: str) -> bool:
+        """Remove a buried blob for good; False when it is not in the trash."""
+        return await in_thread(_unlink, self._trash / check_name(blob))
+
+    async def buried(self) -> AsyncGenerator[BlobInfo, None]:
+        """Every blob in the trash."""
+        for info in await in_thread(_blobs_in, self._trash):
+            yield info
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _move(source: Path, target: Path) -> None:
+    try:
+        source.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        shutil.copyfile(source, target)
+        source.unlink()
+
+
+def _unlink(path: Path) -> bool:
+    with disk_errors("remove a blob"):
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            return False
+    return True
+
+
+def _children(folder: Path) -> list[Path]:
+    with disk_errors("list blobs"):
+        return [each for each in folder.iterdir() if each.is_dir()]
+
+
+def _blobs_below(folder: Path) -> list[BlobInfo]:
+    return [info for child in _children(folder) for info in _blobs_in(child)]
+
+
+def _blobs_in(folder: Path) -> list[BlobInfo]:
+    with disk_errors("list blobs"):
+        return [info for each in folder.iterdir() if (info := _info(each)) is not None]
+
+
+def _info(path: Path) -> BlobInfo | None:
+    try:
+        check_name(path.name)
+        status = path.stat()
+    except (NotHere, FileNotFoundError):
+        return None
+    return BlobInfo(path.name, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
