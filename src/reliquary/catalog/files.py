@@ -1,0 +1,287 @@
+"""Files: what is asked and written of File rows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+
+from sqlalchemy import CompoundSelect, bindparam, delete, func, select, union, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from reliquary.catalog import caching, publishing, verifying
+from reliquary.catalog.database import Database, Query, batches, table
+from reliquary.catalog.pages import put_state
+from reliquary.catalog.recording import record
+from reliquary.catalog.records import BlobUse, Evictable, ListedRow, NewEvent, NewFile, Touched
+from reliquary.catalog.rows import select_files, stored_file
+from reliquary.catalog.storing import put_blobs
+from reliquary.catalog.tables import Blob, File, Package, Page, Upstream, Version
+from reliquary.types import Digests, StoredFile, UpstreamState
+
+
+class Files:
+    """The files of all repositories."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def _select(self, query: Query) -> list[StoredFile]:
+        async with self._database.reading() as connection:
+            return [stored_file(row) for row in await connection.execute(query)]
+
+    async def find(self, repository_ids: Sequence[int], key: str) -> list[StoredFile]:
+        """The rows with this key, in the order of ``repository_ids``."""
+        found = await self._select(select_files().where(File.repository_id.in_(repository_ids), File.key == key))
+        order = {repository_id: position for position, repository_id in enumerate(repository_ids)}
+        return sorted(found, key=lambda file: order[file.repository_id])
+
+    async def in_scope(self, repository_id: int, scope: str) -> list[StoredFile]:
+        """The scope's files, sidecars too, in the order they were first known."""
+        narrowed = select_files().where(File.repository_id == repository_id, File.scope == scope)
+        return await self._select(narrowed.order_by(File.id))
+
+    async def of_package(self, repository_id: int, name: str) -> list[StoredFile]:
+        """The package's files, sidecars too, in the order they were first known."""
+        narrowed = select_files().where(Package.repository_id == repository_id, Package.name == name)
+        return await self._select(narrowed.order_by(File.id))
+
+    async def listed(self, repository_id: int, scope: str) -> list[ListedRow]:
+        """What assembly needs of the scope's listed files, in the order they were first known."""
+        query = (
+            select(File.key, Package.name, File.filename, Version.version, File.fragment)
+            .select_from(File)
+            .join(Version, Version.id == File.version_id)
+            .join(Package, Package.id == Version.package_id)
+            .where(File.repository_id == repository_id, File.scope == scope, File.listed)
+            .order_by(File.id)
+        )
+        async with self._database.reading() as connection:
+            return [ListedRow(*row) for row in await connection.execute(query)]
+
+    async def owned(self, repository_ids: Sequence[int], names: Sequence[str]) -> set[tuple[int, str]]:
+        """Which (repository id, package name) have at least one file."""
+        found: set[tuple[int, str]] = set()
+        async with self._database.reading() as connection:
+            for batch in batches(names):
+                query = (
+                    select(Package.repository_id, Package.name)
+                    .join(Version, Version.package_id == Package.id)
+                    .join(File, File.version_id == Version.id)
+                    .where(Package.repository_id.in_(repository_ids), Package.name.in_(batch))
+                    .distinct()
+                )
+                found.update((row.repository_id, row.name) for row in await connection.execute(query))
+        return found
+
+    async def add(
+        self,
+        repository_id: int,
+        additions: Sequence[NewFile],
+        *,
+        touched: Touched,
+        exclusive: bool = False,
+        replace: bool = False,
+        reuse: bool = False,
+        event: NewEvent | None = None,
+    ) -> bool:
+        """Publish files in one transaction; their blobs are stored already.
+
+        Args:
+            touched: what becomes out of date.
+            exclusive: refuse a listed file name that the package has with other bytes.
+            replace: overwrite rows with the same key.
+            reuse: allow other bytes under the name of a file that was removed.
+            event: what to list.
+
+        Returns:
+            True when something new is there, False when all of it was there already.
+
+        Raises:
+            AlreadyThere: other bytes are under that name, or were.
+        """
+        if not additions:
+            return False
+        async with self._database.writing() as connection:
+            fresh = await publishing.add(
+                connection,
+                repository_id,
+                additions,
+                datetime.now(UTC),
+                exclusive=exclusive,
+                replace=replace,
+                reuse=reuse,
+            )
+            if fresh:
+                await record(connection, repository_id, touched, _names(fresh), event)
+        return bool(fresh)
+
+    async def update(
+        self, repository_id: int, files: Sequence[NewFile], *, touched: Touched, event: NewEvent | None = None
+    ) -> None:
+        """Write new entries and fragments under keys that are there; unknown keys are left out."""
+        async with self._database.writing() as connection:
+            known = await publishing.update(connection, repository_id, files, datetime.now(UTC))
+            if known:
+                await record(connection, repository_id, touched, _names(known), event)
+
+    async def remove(
+        self,
+        repository_id: int,
+        keys: Sequence[str],
+        *,
+        touched: Touched,
+        event: NewEvent | None = None,
+        tombstones: bool,
+    ) -> int:
+        """Remove files and what is empty then; returns how many were there.
+
+        Args:
+            tombstones: remember the digests of listed files, so that their names cannot come back
+                with other bytes.
+        """
+        async with self._database.writing() as connection:
+            count, names = await publishing.remove(connection, repository_id, keys, tombstones=tombstones)
+            if count:
+                await record(connection, repository_id, touched, names, event)
+        return count
+
+    async def sync(
+        self,
+        repository_id: int,
+        scope: str,
+        files: Sequence[NewFile],
+        *,
+        properties: Mapping[str, Mapping[str, str]],
+        state: UpstreamState,
+        touched: Touched,
+        now: datetime,
+    ) -> bool:
+        """Make a proxy's scope what its upstream page lists, and keep the page's state.
+
+        Rows that are there keep their bytes, ETag and times. Rows that are not listed any more go,
+        unless their bytes are here.
+
+        Args:
+            properties: all facts on the packages named; others keep theirs.
+            now: when the page was read (UTC).
+
+        Returns:
+            Whether anything changed; only then there are changes and dirty pages.
+        """
+        async with self._database.writing() as connection:
+            changed = await caching.sync_files(connection, repository_id, scope, files, now)
+            changed |= await caching.sync_properties(connection, repository_id, properties)
+            await put_state(connection, repository_id, state)
+            if changed:
+                await caching.prune_names(connection, repository_id, changed)
+                await record(connection, repository_id, touched, changed)
+        return bool(changed)
+
+    async def fetched(
+        self,
+        repository_id: int,
+        key: str,
+        *,
+        blob: str,
+        size: int,
+        digests: Digests,
+        verified_by: str,
+        now: datetime,
+        touched: Touched | None = None,
+        updated: Sequence[NewFile] = (),
+    ) -> None:
+        """The bytes of a proxied file are here.
+
+        A row that is gone meanwhile stays gone. ``updated`` rows with a blob are written whole, ETag
+        and times too; those without one only change what the index says.
+        """
+        async with self._database.writing() as connection:
+            await put_blobs(connection, [(blob, size, digests)], now)
+            learned = {"blob": blob, "size": size, "fetched_at": now, "verified_by": verified_by}
+            names = await caching.store_fetched(connection, repository_id, key, updated, now, **learned)
+            if touched is not None:
+                await record(connection, repository_id, touched, names)
+
+    async def lost(self, blob: str) -> list[tuple[int, str]]:
+        """Forget a blob in all proxies; returns (repository id, key) of the rows that named it."""
+        async with self._database.writing() as connection:
+            return await caching.forget_bytes(connection, blob)
+
+    async def evictable(self, repository_id: int, limit: int) -> list[Evictable]:
+        """At most ``limit`` files with bytes that are not pinned, least recently used first."""
+        query = (
+            select(File.key, Blob.digest, Blob.size)
+            .join(Blob, Blob.digest == File.blob)
+            .where(File.repository_id == repository_id, File.pinned.is_(False))
+            .order_by(File.last_used.asc().nulls_first(), File.id)
+            .limit(limit)
+        )
+        async with self._database.reading() as connection:
+            return [Evictable(*row) for row in await connection.execute(query)]
+
+    async def usage(self, repository_id: int) -> int:
+        """Bytes of the distinct blobs of the repository's files and pages."""
+        blobs = union(
+            select(File.blob).where(File.repository_id == repository_id, File.blob.is_not(None)),
+            select(Page.blob).where(Page.repository_id == repository_id),
+        ).subquery()
+        async with self._database.reading() as connection:
+            total = await connection.scalar(select(func.sum(Blob.size)).where(Blob.digest.in_(select(blobs.c.blob))))
+        return int(total or 0)
+
+    async def used(self, stamps: Mapping[tuple[int, str], datetime]) -> None:
+        """Write last-used times by (repository id, key); no process has to forget anything for it."""
+        if not stamps:
+            return
+        files = table(File)
+        statement = (
+            update(files)
+            .where(files.c.repository_id == bindparam("of"), files.c.key == bindparam("under"))
+            .values(last_used=bindparam("at"))
+        )
+        rows = [{"of": repository_id, "under": key, "at": at} for (repository_id, key), at in stamps.items()]
+        async with self._database.writing() as connection:
+            await connection.execute(statement, rows)
+
+    async def pin(self, repository_id: int, pattern: str, pinned: bool) -> int:
+        """Keep files whose key matches the glob from eviction, or no longer; returns how many."""
+        async with self._database.writing() as connection:
+            rows = await connection.execute(select(File.id, File.key).where(File.repository_id == repository_id))
+            ids = [row.id for row in rows if fnmatchcase(row.key, pattern)]
+            for batch in batches(ids):
+                await connection.execute(update(File).where(File.id.in_(batch)).values(pinned=pinned))
+        return len(ids)
+
+    async def blobs_referenced(self, blobs: Sequence[str]) -> set[str]:
+        """Which of the blobs a file, a page or an upstream's state names."""
+        async with self._database.reading() as connection:
+            return await _referenced(connection, blobs)
+
+    async def forget_blobs(self, blobs: Sequence[str]) -> set[str]:
+        """Delete the rows of blobs that nothing names; returns those that may now be deleted."""
+        async with self._database.writing() as connection:
+            free = set(blobs) - await _referenced(connection, blobs)
+            for batch in batches(sorted(free)):
+                await connection.execute(delete(Blob).where(Blob.digest.in_(batch)))
+        return free
+
+    def all_blobs(self) -> AsyncIterator[BlobUse]:
+        """Every file with bytes and every page, for verification."""
+        return verifying.all_blobs(self._database)
+
+
+def _names(files: Sequence[NewFile]) -> Collection[str]:
+    return {file.entry.name for file in files}
+
+
+async def _referenced(connection: AsyncConnection, blobs: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    for batch in batches(blobs):
+        query: CompoundSelect[str | None] = union(
+            select(File.blob).where(File.blob.in_(batch)),
+            select(Page.blob).where(Page.blob.in_(batch)),
+            select(Upstream.body).where(Upstream.body.in_(batch)),
+        )
+        found.update(blob for (blob,) in await connection.execute(query) if blob is not None)
+    return found

@@ -1,0 +1,83 @@
+"""Packages: names, serials and facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import func, select
+
+from reliquary.catalog.database import Database
+from reliquary.catalog.recording import record
+from reliquary.catalog.records import NewEvent, Touched
+from reliquary.catalog.storing import PACKAGE, package_ids, prune, write_properties
+from reliquary.catalog.tables import ChangeRow, File, Package, Property, Version
+
+
+class Packages:
+    """The packages of all repositories."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def names(self, repository_id: int, prefix: str = "") -> list[tuple[str, int]]:
+        """(scope, serial) of the scopes under the prefix that list a file, sorted by scope."""
+        query = (
+            select(File.scope, func.max(Package.serial).label("serial"))
+            .join(Version, Version.id == File.version_id)
+            .join(Package, Package.id == Version.package_id)
+            .where(File.repository_id == repository_id, File.listed)
+            .group_by(File.scope)
+        )
+        if prefix:
+            # LIKE ignores case on SQLite, and its wildcards occur in names.
+            query = query.where(func.substr(File.scope, 1, len(prefix)) == prefix)
+        async with self._database.reading() as connection:
+            return sorted((row.scope, row.serial) for row in await connection.execute(query))
+
+    async def packages(self, repository_id: int) -> list[tuple[str, int]]:
+        """(name, serial) of every package row, sorted by name; some may have facts and no files."""
+        query = select(Package.name, Package.serial).where(Package.repository_id == repository_id)
+        async with self._database.reading() as connection:
+            return sorted((row.name, row.serial) for row in await connection.execute(query))
+
+    async def serial(self, repository_ids: Sequence[int], scope: str) -> int:
+        """The change that last touched the scope in any of the repositories, 0 when none did."""
+        changes = select(func.max(ChangeRow.seq)).where(
+            ChangeRow.repository_id.in_(repository_ids), ChangeRow.scope == scope
+        )
+        packages = (
+            select(func.max(Package.serial))
+            .select_from(File)
+            .join(Version, Version.id == File.version_id)
+            .join(Package, Package.id == Version.package_id)
+            .where(File.repository_id.in_(repository_ids), File.scope == scope)
+        )
+        query = select(changes.scalar_subquery(), packages.scalar_subquery())
+        async with self._database.reading() as connection:
+            return max(number or 0 for number in (await connection.execute(query)).one())
+
+    async def properties(self, repository_id: int, name: str) -> dict[str, str]:
+        """The facts on a package, tombstones (``removed:...``) among them."""
+        query = (
+            select(Property.name, Property.value)
+            .join(Package, Package.id == Property.owner_id)
+            .where(Property.kind == PACKAGE, Package.repository_id == repository_id, Package.name == name)
+        )
+        async with self._database.reading() as connection:
+            return {row.name: row.value for row in await connection.execute(query)}
+
+    async def set_properties(
+        self,
+        repository_id: int,
+        name: str,
+        values: Mapping[str, str | None],
+        *,
+        touched: Touched,
+        event: NewEvent | None = None,
+    ) -> None:
+        """Write facts on a package (None removes one); a package that is not there is created."""
+        async with self._database.writing() as connection:
+            ids = await package_ids(connection, repository_id, [name])
+            await write_properties(connection, ids[name], values)
+            await prune(connection, ids.values())
+            await record(connection, repository_id, touched, [name], event)

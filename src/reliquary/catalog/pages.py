@@ -1,0 +1,160 @@
+"""Pages: rendered variants, and what is known of the upstream documents behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import and_, delete, literal, select, true
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from reliquary.catalog.database import AnyRow, Database, batches, upsert
+from reliquary.catalog.recording import latest
+from reliquary.catalog.storing import put_blobs
+from reliquary.catalog.tables import ChangeRow, Page, Upstream
+from reliquary.types import StoredPage, UpstreamState
+
+VARIANT = ("repository_id", "path", "media", "coding")
+PAGE = ("path", "scope", "media", "coding", "blob", "size", "etag", "modified", "headers", "dirty", "serial")
+STATE = ("path", "url", "status", "checked_at", "etag", "modified", "body", "gone_at")
+
+
+def _page(row: AnyRow) -> StoredPage:
+    columns = {name: getattr(row, f"page_{name}") for name in PAGE}
+    columns["headers"] = tuple((name, value) for name, value in columns["headers"])
+    return StoredPage(**columns)
+
+
+def _state(row: AnyRow) -> UpstreamState:
+    return UpstreamState(**{name: getattr(row, f"state_{name}") for name in STATE})
+
+
+def _page_columns() -> list[Any]:
+    return [getattr(Page, name).label(f"page_{name}") for name in PAGE]
+
+
+def _state_columns() -> list[Any]:
+    return [getattr(Upstream, name).label(f"state_{name}") for name in STATE]
+
+
+async def put_state(connection: AsyncConnection, repository_id: int, state: UpstreamState) -> None:
+    """Write what is known of an upstream document."""
+    values = {name: getattr(state, name) for name in STATE}
+    statement = upsert(connection, Upstream).values(repository_id=repository_id, **values)
+    await connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["repository_id", "path"],
+            set_={name: statement.excluded[name] for name in STATE if name != "path"},
+        )
+    )
+
+
+async def _stored(connection: AsyncConnection, repository_id: int, pages: Sequence[StoredPage]) -> list[StoredPage]:
+    found: list[StoredPage] = []
+    for batch in batches({page.path for page in pages}):
+        query = select(*_page_columns()).where(Page.repository_id == repository_id, Page.path.in_(batch))
+        found.extend(_page(row) for row in await connection.execute(query))
+    return found
+
+
+def _dated(page: StoredPage, old: StoredPage | None) -> StoredPage:
+    if old is None:
+        return page
+    # Clients compare the time alone: the same bytes keep it, other bytes never get an earlier one.
+    modified = old.modified if old.etag == page.etag else max(old.modified, page.modified)
+    return replace(page, modified=modified)
+
+
+async def _changed_since(connection: AsyncConnection, seen: int, sources: Sequence[int], scope: str) -> bool:
+    query = (
+        select(ChangeRow.seq)
+        .where(ChangeRow.repository_id.in_(sources), ChangeRow.scope == scope, ChangeRow.seq > seen)
+        .limit(1)
+    )
+    return await connection.scalar(query) is not None
+
+
+class Pages:
+    """The pages of all repositories."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, repository_id: int, path: str) -> tuple[list[StoredPage], UpstreamState | None]:
+        """All variants of a page and the state of the upstream document behind it."""
+        anchor = select(literal(1).label("one")).subquery()
+        query = (
+            select(*_page_columns(), *_state_columns())
+            .select_from(anchor)
+            .outerjoin(Page, and_(true(), Page.repository_id == repository_id, Page.path == path))
+            .outerjoin(Upstream, and_(true(), Upstream.repository_id == repository_id, Upstream.path == path))
+            .order_by(Page.id)
+        )
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        pages = [_page(row) for row in rows if row.page_path is not None]
+        return pages, _state(rows[0]) if rows[0].state_path is not None else None
+
+    async def write(
+        self, repository_id: int, pages: Sequence[StoredPage], *, seen: int, sources: Sequence[int], scope: str
+    ) -> list[StoredPage]:
+        """Store variants whose blobs are stored already.
+
+        Args:
+            seen: the highest change (`seen`) before the rows they were rendered from were read.
+            sources: ids of the repositories they were rendered from.
+            scope: what was rendered.
+
+        Returns:
+            The pages as stored: dirty when the scope changed in a source after ``seen``, and with
+            the time of an earlier page of the same ETag.
+        """
+        async with self._database.writing() as connection:
+            await put_blobs(connection, {page.blob: (page.blob, page.size, {}) for page in pages}.values(), _now())
+            old = {
+                (page.path, page.media, page.coding): page for page in await _stored(connection, repository_id, pages)
+            }
+            dirty = await _changed_since(connection, seen, sources, scope)
+            written = [
+                replace(_dated(page, old.get((page.path, page.media, page.coding))), dirty=dirty) for page in pages
+            ]
+            if written:
+                await self._put(connection, repository_id, written)
+        return written
+
+    async def _put(self, connection: AsyncConnection, repository_id: int, pages: Sequence[StoredPage]) -> None:
+        statement = upsert(connection, Page)
+        taken = {name: statement.excluded[name] for name in PAGE if name not in VARIANT}
+        rows = [{"repository_id": repository_id, **{name: getattr(page, name) for name in PAGE}} for page in pages]
+        await connection.execute(statement.on_conflict_do_update(index_elements=VARIANT, set_=taken), rows)
+
+    async def seen(self) -> int:
+        """The highest change; to be asked before the rows of a page are read."""
+        async with self._database.reading() as connection:
+            return await latest(connection)
+
+    async def drop(self, repository_id: int, scope: str | None) -> None:
+        """Forget the pages of a scope, or of the whole repository (None)."""
+        statement = delete(Page).where(Page.repository_id == repository_id)
+        if scope is not None:
+            statement = statement.where(Page.scope == scope)
+        async with self._database.writing() as connection:
+            await connection.execute(statement)
+
+    async def state(self, repository_id: int, path: str) -> UpstreamState | None:
+        """What is known of the upstream document behind a path."""
+        query = select(*_state_columns()).where(Upstream.repository_id == repository_id, Upstream.path == path)
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).first()
+        return None if row is None else _state(row)
+
+    async def set_state(self, repository_id: int, state: UpstreamState) -> None:
+        """Write what is known of an upstream document; no page changes by it."""
+        async with self._database.writing() as connection:
+            await put_state(connection, repository_id, state)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
