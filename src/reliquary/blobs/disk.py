@@ -6,105 +6,21 @@ sweep is about to remove. All three lie in one file system, so that every move i
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import shutil
-import threading
 import time
 import uuid
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from reliquary.blobs import Hashes, check_name, in_thread
+from reliquary.blobs import check_name, in_thread
 from reliquary.blobs.base import CHUNK, BlobInfo, Receipt, Verifier
-from reliquary.errors import Broken, CannotTell, Full, NotHere
-
-
-@contextmanager
-def disk_errors(doing: str) -> Iterator[None]:
-    """Turn what the operating system says of the disk into Full or CannotTell."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Full(f"there is no room on the server's disk to {doing}; nothing was stored") from error
-        raise CannotTell(f"the server's disk refused to {doing}: {error.strerror}") from error
-
-
-class Spool:
-    """A new file that grows and is hashed as it does.
-
-    Its methods block and run in threads. A cancelled asker leaves its thread writing, so closing
-    waits for that write: a descriptor closed under it might name another file by then.
-
-    Args:
-        path: where; nothing may be there yet.
-        algorithms: the digests to take besides sha256.
-    """
-
-    def __init__(self, path: Path, algorithms: Sequence[str] = ()) -> None:
-        self.path = path
-        self._hashes = Hashes(algorithms)
-        self._lock = threading.Lock()
-        with disk_errors("begin a file"):
-            self._file = path.open("xb", buffering=0)
-
-    def append(self, data: bytes) -> None:
-        """Hash and write; raises Full or CannotTell."""
-        with self._lock, disk_errors("write a file"):
-            self._hashes.update(data)
-            rest = memoryview(data)
-            while rest:
-                rest = rest[self._file.write(rest) :]
-
-    def receipt(self) -> Receipt:
-        """What was written so far."""
-        with self._lock:
-            return self._hashes.receipt()
-
-    def close(self, *, sync: bool = False) -> None:
-        """No more bytes; ``sync`` puts them on the platter first."""
-        with self._lock, disk_errors("write a file"):
-            if sync and not self._file.closed:
-                os.fsync(self._file.fileno())
-            self._file.close()
-
-    def drop(self) -> None:
-        """Close and remove, whatever state it is in."""
-        with suppress(CannotTell):
-            self.close()
-        with suppress(OSError):
-            self.path.unlink()
-
-
-def read_cached(fd: int, buffer: bytearray, offset: int) -> int | None:
-    """Read into ``buffer`` what the page cache holds at ``offset``, without ever blocking.
-
-    Returns:
-        The count of bytes, 0 at the end of the file, None when reading would block or the file
-        system cannot say (EAGAIN, and EOPNOTSUPP on tmpfs; see preadv2(2), RWF_NOWAIT).
-    """
-    try:
-        return os.preadv(fd, [buffer], offset, os.RWF_NOWAIT)
-    except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.EOPNOTSUPP):
-            return None
-        raise
-
-
-async def read_at(fd: int, size: int, offset: int) -> bytes:
-    """Up to ``size`` bytes at ``offset``; at least one unless the file ends there."""
-    with disk_errors("read a file"):
-        buffer = bytearray(size)
-        count = read_cached(fd, buffer, offset)
-        if count is None:
-            # Not shielded: a positioned read whose result nobody takes does no harm.
-            return await asyncio.to_thread(os.pread, fd, size, offset)
-        return bytes(memoryview(buffer)[:count])
+from reliquary.blobs.files import Spool, disk_errors, read_at, read_cached
+from reliquary.errors import Broken, CannotTell, NotHere
 
 
 class DiskWriter:
