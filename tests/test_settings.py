@@ -34,7 +34,7 @@ def test_defaults_are_a_running_server(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(None, {})
     assert settings == Settings()
     assert (settings.host, settings.port, settings.upload_limit) == ("127.0.0.1", 8080, 5 * 2**30)
-    assert settings.database == f"sqlite+aiosqlite:///{Path('var/reliquary.db').absolute()}"
+    assert settings.database == f"sqlite:///{Path('var/reliquary.db').absolute()}"
     with pytest.raises(ValidationError):
         settings.port = 1
 

@@ -278,7 +278,7 @@ class Settings(BaseSettings):
         """The database's address, password included: never log it."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
-        return f"sqlite+aiosqlite:///{self.data.absolute() / 'reliquary.db'}"
+        return f"sqlite:///{self.data.absolute() / 'reliquary.db'}"
 
 
 def _once(names: Sequence[str]) -> None:

@@ -9,11 +9,11 @@ import hmac
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
 
 from reliquary.access import tokens
 from reliquary.access.globs import matches
 from reliquary.access.passwords import Passwords
+from reliquary.catalog.records import AccountsSnapshot, TokenRow, UserRow
 from reliquary.errors import Forbidden, Unauthenticated
 from reliquary.types import Action, Actor, Grant, RepositorySpec, Scope
 
@@ -22,47 +22,6 @@ LONGEST = 8192
 
 BY_PACKAGE = frozenset({Action.PUBLISH, Action.DELETE})
 """The actions that package patterns bind."""
-
-
-class UserRecord(Protocol):
-    """A user as this module needs it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def password_hash(self) -> str | None: ...
-    @property
-    def admin(self) -> bool: ...
-    @property
-    def disabled(self) -> bool: ...
-
-
-class TokenRecord(Protocol):
-    """A token as this module needs it; ``scopes`` is what ``tokens.dump_scopes`` wrote."""
-
-    @property
-    def id(self) -> int: ...
-    @property
-    def user(self) -> str: ...
-    @property
-    def hash(self) -> str: ...
-    @property
-    def scopes(self) -> str | None: ...
-    @property
-    def expires(self) -> datetime | None: ...
-    @property
-    def revoked(self) -> object: ...
-
-
-class Accounts(Protocol):
-    """All users, tokens and grants at one moment."""
-
-    @property
-    def users(self) -> Iterable[UserRecord]: ...
-    @property
-    def tokens(self) -> Iterable[TokenRecord]: ...
-    @property
-    def grants(self) -> Iterable[Grant]: ...
 
 
 class Access:
@@ -77,13 +36,13 @@ class Access:
 
     def __init__(
         self,
-        accounts: Accounts,
+        accounts: AccountsSnapshot,
         repositories: Sequence[RepositorySpec],
         passwords: Passwords | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._users: Mapping[str, UserRecord] = {user.name: user for user in accounts.users}
-        self._tokens: Mapping[str, TokenRecord] = {token.hash: token for token in accounts.tokens}
+        self._users: Mapping[str, UserRow] = {user.name: user for user in accounts.users}
+        self._tokens: Mapping[str, TokenRow] = {token.hash: token for token in accounts.tokens}
         self._grants: dict[str, list[Grant]] = {}
         for grant in accounts.grants:
             self._grants.setdefault(grant.user, []).append(grant)
@@ -162,11 +121,14 @@ class Access:
         if token is None or not hmac.compare_digest(token.hash, digest):
             raise Unauthenticated("the token is not known")
         user = self._users.get(token.user)
-        if token.revoked or user is None or user.disabled:
+        if user is None or user.disabled or self._past(token.revoked):
             raise Unauthenticated("the token is no longer good")
-        if token.expires is not None and token.expires <= self._now():
+        if self._past(token.expires):
             raise Unauthenticated("the token has expired")
-        return Actor(user.name, user.admin, token.id, tokens.load_scopes(token.scopes))
+        return Actor(user.name, user.admin, token.id, token.scopes)
+
+    def _past(self, moment: datetime | None) -> bool:
+        return moment is not None and moment <= self._now()
 
     def _granted(self, user: str, action: Action, repository: RepositorySpec, package: str | None) -> bool:
         return any(

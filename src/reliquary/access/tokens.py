@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import secrets
-from collections.abc import Iterable
 
 from reliquary.errors import Malformed
 from reliquary.types import Action, Scope
@@ -65,19 +63,3 @@ def format_scope(scope: Scope) -> str:
     while len(parts) > 1 and parts[-1] == "*":
         parts.pop()
     return ":".join(parts)
-
-
-def dump_scopes(scopes: Iterable[Scope] | None) -> str:
-    """Scopes as the JSON text that is stored; ``null`` for a token as able as its user."""
-    return json.dumps(None if scopes is None else [format_scope(scope) for scope in scopes])
-
-
-def load_scopes(text: str | None) -> tuple[Scope, ...] | None:
-    """What ``dump_scopes`` wrote. Text that is damaged gives no rights at all."""
-    if text is None:
-        return None
-    try:
-        value = json.loads(text)
-        return None if value is None else tuple(parse_scope(scope) for scope in value)
-    except (ValueError, TypeError, Malformed):
-        return ()
