@@ -32,6 +32,7 @@ def _configuration() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_repositories"),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_repositories_format_name", "repositories", ["format", "name"], unique=True)
     op.create_table(
         "members",
         sa.Column("group_id", ID, nullable=False),
@@ -45,6 +46,7 @@ def _configuration() -> None:
         ),
         sa.PrimaryKeyConstraint("group_id", "position", name="pk_members"),
     )
+    op.create_index("ix_members_member_id", "members", ["member_id"])
 
 
 def _content() -> None:
@@ -61,6 +63,7 @@ def _content() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_packages"),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_packages_repository_id_name", "packages", ["repository_id", "name"], unique=True)
     op.create_table(
         "versions",
         sa.Column("id", ID, autoincrement=True, nullable=False),
@@ -72,6 +75,7 @@ def _content() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_versions"),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_versions_package_id_version", "versions", ["package_id", "version"], unique=True)
     op.create_table(
         "blobs",
         sa.Column("digest", sa.String(length=64), nullable=False),
@@ -126,6 +130,11 @@ def _files() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_files"),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_files_blob", "files", ["blob"])
+    op.create_index("ix_files_repository_id_key", "files", ["repository_id", "key"], unique=True)
+    op.create_index("ix_files_repository_id_last_used", "files", ["repository_id", "last_used"])
+    op.create_index("ix_files_repository_id_scope", "files", ["repository_id", "scope"])
+    op.create_index("ix_files_version_id", "files", ["version_id"])
 
 
 def _pages() -> None:
@@ -152,6 +161,11 @@ def _pages() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_pages"),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_pages_blob", "pages", ["blob"])
+    op.create_index(
+        "ix_pages_repository_id_path_media_coding", "pages", ["repository_id", "path", "media", "coding"], unique=True
+    )
+    op.create_index("ix_pages_repository_id_scope", "pages", ["repository_id", "scope"])
     op.create_table(
         "upstream_states",
         sa.Column("repository_id", ID, nullable=False),
@@ -171,6 +185,7 @@ def _pages() -> None:
         ),
         sa.PrimaryKeyConstraint("repository_id", "path", name="pk_upstream_states"),
     )
+    op.create_index("ix_upstream_states_body", "upstream_states", ["body"])
 
 
 def _history() -> None:
@@ -183,6 +198,7 @@ def _history() -> None:
         sa.PrimaryKeyConstraint("seq", name="pk_changes"),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_changes_repository_id_scope_seq", "changes", ["repository_id", "scope", "seq"])
     op.create_table(
         "events",
         sa.Column("id", ID, autoincrement=True, nullable=False),
@@ -200,6 +216,7 @@ def _history() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_events"),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_events_repository_id_serial", "events", ["repository_id", "serial"])
 
 
 def _accounts() -> None:
@@ -229,6 +246,8 @@ def _accounts() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_tokens"),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_tokens_hash", "tokens", ["hash"])
+    op.create_index("ix_tokens_user", "tokens", ["user"])
     op.create_table(
         "grants",
         sa.Column("id", ID, autoincrement=True, nullable=False),
@@ -240,6 +259,7 @@ def _accounts() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_grants"),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_grants_user", "grants", ["user"])
 
 
 def _jobs() -> None:
@@ -259,6 +279,7 @@ def _jobs() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_jobs"),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_jobs_state_id", "jobs", ["state", "id"])
 
 
 def upgrade() -> None:

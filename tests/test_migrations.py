@@ -1,0 +1,113 @@
+"""The schema's way up and down."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from reliquary.catalog import migrate
+from reliquary.catalog.tables import Base
+from reliquary.errors import SettingsError
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the database will be."""
+    return tmp_path / "var" / "reliquary.db"
+
+
+@pytest.fixture
+def url(path: Path) -> str:
+    """Its address."""
+    return f"sqlite:///{path}"
+
+
+def execute(path: Path, statement: str) -> list[tuple[str, ...]]:
+    """Run a statement on the database file."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        return connection.execute(statement).fetchall()
+
+
+def names(path: Path) -> set[str]:
+    """The tables."""
+    found = execute(path, "SELECT name FROM sqlite_master WHERE type = 'table'")
+    return {name for (name,) in found if not name.startswith("sqlite_")}
+
+
+def test_head_is_the_newest_script() -> None:
+    assert ScriptDirectory.from_config(migrate.configuration("")).get_current_head() == migrate.head()
+
+
+def test_up_down_and_up_again(path: Path, url: str) -> None:
+    assert migrate.current(url) is None
+    migrate.upgrade(url)
+    assert migrate.current(url) == migrate.head()
+    assert names(path) == set(Base.metadata.tables) | {"alembic_version"}
+    migrate.downgrade(url, "base")
+    assert names(path) == {"alembic_version"}
+    assert migrate.current(url) is None
+    migrate.upgrade(url)
+    assert migrate.current(url) == migrate.head()
+
+
+def test_the_scripts_make_what_the_models_say(url: str) -> None:
+    migrate.upgrade(url)
+    with migrate.engine(url) as engine, engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_only_the_owner_reads_the_database(path: Path, url: str) -> None:
+    migrate.upgrade(url)
+    assert path.stat().st_mode & 0o077 == 0
+    assert execute(path, "PRAGMA journal_mode") == [("wal",)]
+
+
+def test_two_starts_at_once_make_one_schema(url: str) -> None:
+    command = [sys.executable, "-c", f"from reliquary.catalog import migrate; migrate.upgrade({url!r})"]
+    with ThreadPoolExecutor() as pool:
+        codes = list(pool.map(lambda _: subprocess.run(command, check=False).returncode, range(2)))
+    assert codes == [0, 0]
+    assert migrate.current(url) == migrate.head()
+
+
+def test_an_up_to_date_start_imports_no_alembic(url: str) -> None:
+    migrate.upgrade(url)
+    program = (
+        f"import sys; from reliquary.catalog import migrate; migrate.upgrade({url!r}); print('alembic' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_newer_schema_is_refused_and_left_alone(path: Path, url: str) -> None:
+    migrate.upgrade(url)
+    execute(path, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(SettingsError, match="9999"):
+        migrate.upgrade(url)
+    assert migrate.current(url) == "9999"
+    assert [file.name for file in path.parent.glob("*.before-*")] == []
+
+
+def test_the_tables_of_another_program_are_refused(path: Path, url: str) -> None:
+    path.parent.mkdir()
+    execute(path, "CREATE TABLE recipes (id INTEGER)")
+    with pytest.raises(SettingsError, match="not Reliquary's"):
+        migrate.upgrade(url)
+    assert names(path) == {"recipes"}
+
+
+def test_a_file_that_is_no_database_is_refused(path: Path, url: str) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"this is not a database, however long it may be" * 10)
+    with pytest.raises(SettingsError, match=r"reliquary\.db"):
+        migrate.upgrade(url)
