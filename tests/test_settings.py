@@ -73,9 +73,9 @@ def test_environment_values_of_every_shape() -> None:
     ("text", "says"),
     [
         ("prot = 1", "prot is no known setting; did you mean port?"),
-        ('[[users]]\nname = "a"\nadmn = true', "users.1.admn is no known setting; did you mean admin?"),
+        ('[[users]]\nname = "a"\nadmins = true', "users.1.admins is no known setting; did you mean admin?"),
         ('[[repositories]]\nformat="f"\nname="n"\nkind="proxy"\nmember=[]', "did you mean members?"),
-        ('[upstreams]\nf = [{url = "https://h.example", pasword = "x"}]', "did you mean password?"),
+        ('[upstreams]\nf = [{url = "https://h.example", passwd = "x"}]', "did you mean password?"),
         ('[[repositories]]\nformat="f"\nname="n"\nkind="group"\nrules=[{verdikt="deny"}]', "did you mean verdict?"),
         ("port = 70000", "port: "),
         ("page_life = 601", "page_life: "),
