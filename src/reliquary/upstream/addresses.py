@@ -113,19 +113,23 @@ class Guard:
         port: its port.
         resolve: looks names up.
         private: whether private and loopback addresses are allowed from the start.
+        proxied: whether the upstream is asked through an outgoing proxy; its name may then mean nothing here.
     """
 
-    def __init__(self, host: str, port: int, *, resolve: Resolve = lookup, private: bool = False) -> None:
+    def __init__(
+        self, host: str, port: int, *, resolve: Resolve = lookup, private: bool = False, proxied: bool = False
+    ) -> None:
         self._host = host
         self._port = port
         self._resolve = resolve
         self._private = private
+        self._proxied = proxied
         self._home: frozenset[Zone] | None = None
 
-    async def check(self, host: str, port: int, *, proxied: bool = False) -> None:
+    async def check(self, host: str, port: int) -> None:
         """Judge what a URL spells, before it is asked.
 
-        Behind an outgoing proxy names are not resolved here: only literal addresses can be judged.
+        Names are not resolved here; behind an outgoing proxy that is all that can be judged.
 
         Raises:
             AddressRefused: the spelling, the port or the literal address is not allowed.
@@ -133,9 +137,9 @@ class Guard:
         address = literal(host)
         if host == self._host and port == self._port:
             return
-        home = await self.home(proxied=proxied)
+        home = await self.home()
         inner = self._private or bool(home & {Zone.PRIVATE, Zone.LOOPBACK})
-        if not inner and port not in (80, 443, self._port):
+        if not 0 < port < 65536 or (not inner and port not in (80, 443, self._port)):
             raise AddressRefused(f"port {port} of {host[:100]} may not be asked")
         if address is not None:
             self._judge(host, address, home)
@@ -158,14 +162,14 @@ class Guard:
             self._judge(host, address, home)
         return [str(address) for address in addresses]
 
-    async def home(self, *, proxied: bool = False) -> frozenset[Zone]:
-        """The zones of the configured host; public while that is not known."""
+    async def home(self) -> frozenset[Zone]:
+        """The zones of the configured host."""
         if self._home is None:
             address = literal(self._host)
             if address is not None:
                 self._home = frozenset({zone(address)})
-            elif proxied:
-                return frozenset({Zone.LOOPBACK if loopback(self._host) else Zone.PUBLIC})
+            elif self._proxied:
+                self._home = frozenset({Zone.LOOPBACK if loopback(self._host) else Zone.PUBLIC})
             else:
                 self._home = frozenset(map(zone, await self._addresses(self._host, self._port)))
         return self._home

@@ -149,11 +149,16 @@ class HttpUpstream:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._policy = policy = policy or UpstreamPolicy()
-        self._outgoing = outgoing = outgoing or Outgoing()
+        outgoing = outgoing or Outgoing()
         self._clock = clock
         self._base, self._credentials = split(remote)
+        host, port = self._base.raw_host.decode("ascii"), port_of(self._base)
         self._guard = Guard(
-            self._base.raw_host.decode(), port_of(self._base), resolve=resolve, private=policy.private_addresses
+            host,
+            port,
+            resolve=resolve,
+            private=policy.private_addresses,
+            proxied=outgoing.proxy(self._base.scheme, host, port) is not None,
         )
         self._hosts: OrderedDict[tuple[str, bytes, int], Breaker] = OrderedDict()
         self._budget = Budget(policy.retry_budget)
@@ -286,10 +291,9 @@ class HttpUpstream:
                 f"the upstream named an address of scheme {target.scheme[:20]!r}, which is not followed"
             )
         host, port = target.raw_host.decode("ascii"), port_of(target)
-        proxied = self._outgoing.proxy(target.scheme, host, port) is not None
         try:
             async with asyncio.timeout(self._policy.connect_timeout):
-                await self._guard.check(host, port, proxied=proxied)
+                await self._guard.check(host, port)
         except OSError as problem:
             raise Transient(f"the upstream {self._base.host} cannot be looked up") from problem
         return target

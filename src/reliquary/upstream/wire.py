@@ -207,7 +207,7 @@ class Transport(httpx2.AsyncBaseTransport):
 
 def port_of(url: httpx2.URL) -> int:
     """The port, the scheme's own when none is written."""
-    return url.port or (443 if url.scheme == "https" else 80)
+    return url.port if url.port is not None else 443 if url.scheme == "https" else 80
 
 
 def origin(url: httpx2.URL) -> tuple[str, bytes, int]:
