@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from reliquary.blobs.base import CHUNK, Receipt
 from reliquary.blobs.disk import DiskStore
 from reliquary.blobs.fill import Fill, Fills, Head, Sink
+from reliquary.blobs.ledger import Ledger
 from reliquary.blobs.memory import MemoryStore
 from reliquary.errors import Broken, Full, Mismatch, NotHere, ReliquaryError, Unavailable
 from reliquary.types import Digests
@@ -485,3 +486,44 @@ async def test_no_descriptor_stays_open(fills: Fills, tmp_path: Path) -> None:
     del asker
     links = [Path(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]
     assert [link for link in links if link.is_symlink() and str(link.readlink()).startswith(str(tmp_path))] == []
+
+
+def test_a_ledger_whose_folder_was_taken_over_is_no_use(tmp_path: Path) -> None:
+    early, late = Ledger(tmp_path / "f"), Ledger(tmp_path / "f")
+    assert early.hold()
+    assert early.unused()
+    assert not late.hold()
+    early.body.touch()
+    early.note({"ok": True, "size": 0})
+    early.remove()
+    early.release()
+    assert not (tmp_path / "f").exists()
+    assert late.hold()
+    assert not late.unused()
+
+    heir = Ledger(tmp_path / "f")
+    assert heir.hold()
+    assert heir.unused()
+    heir.body.touch()
+    assert late.open_body() is None
+    assert heir.open_body() is not None
+    late.remove()
+    assert heir.current()
+    assert late.records() == [{"ok": True, "size": 0}]
+
+
+def test_a_line_that_was_cut_is_not_taken_for_an_end(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "f")
+    ledger.note({"head": None})
+    with (tmp_path / "f" / "lock").open("ab") as lock:
+        lock.write(b'{"ok": true, "si')
+    assert ledger.records() == [{"head": None}]
+
+
+def test_an_unused_lock_file_that_was_removed_is_not_led_by(tmp_path: Path) -> None:
+    asker, cleaner = Ledger(tmp_path / "f"), Ledger(tmp_path / "f")
+    assert cleaner.hold()
+    cleaner.remove()
+    cleaner.release()
+    assert asker.hold()
+    assert not asker.unused()
