@@ -434,3 +434,34 @@ def test_unusable_bases(url: str) -> None:
 def test_fits_the_protocol() -> None:
     upstream: Upstream = HttpUpstream(Remote("http://index.example/simple?x=1#y"))
     assert upstream.base == "http://index.example/simple/"
+
+
+async def test_interim_answers_are_skipped(far: upstreams.Upstream, near: HttpUpstream) -> None:
+    hint = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
+    far.fault("/a", raw=hint + b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+    assert (await document(near, far.url + "a")).body == b"ok"
+    far.fault("/a", raw=hint + b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok!")
+    with pytest.raises(Unavailable, match="another number"):
+        await near.fetch(far.url + "a")
+
+
+async def test_cookies_are_not_kept(far: upstreams.Upstream, near: HttpUpstream) -> None:
+    far.put("/a", b"x", headers={"set-cookie": "session=1; path=/"})
+    for _ in range(2):
+        await near.fetch(far.url + "a")
+    assert all("cookie" not in request.headers for request in far.requests)
+
+
+async def test_a_cancelled_probe_lets_the_next_one_pass(far: upstreams.Upstream) -> None:
+    upstream = HttpUpstream(Remote(far.url), replace(QUICK, retries=0, failures=1, cooldown=0.05))
+    far.fault("/a", down=True)
+    with pytest.raises(Unavailable):
+        await upstream.fetch(far.url + "a")
+    await asyncio.sleep(0.06)
+    far.fault("/a", delay=5)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await upstream.fetch(far.url + "a")
+    far.heal()
+    assert (await document(upstream, far.url + "a")).body == b"alpha"
+    await upstream.close()

@@ -69,11 +69,12 @@ class CountingStream(httpcore2.AsyncNetworkStream):
         if self._head is None:
             self.received += len(data)
             return data
+        start = max(0, len(self._head) - 2)  # looking at every byte again would make a dripping head dear
         self._head += data
-        while end := BLANK_LINE.search(self._head):
+        while end := BLANK_LINE.search(self._head, start):
             rest = self._head[end.end() :]
             if INTERIM.match(self._head):
-                self._head = rest
+                self._head, start = rest, 0
                 continue
             self._head, self.received = None, len(rest)
             break
