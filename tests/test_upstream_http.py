@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import trustme
@@ -375,22 +377,23 @@ async def test_a_private_upstream_by_name_may_be_dialled(far: upstreams.Upstream
     await upstream.close()
 
 
-async def test_tls_checks_the_name_and_never_goes_back(tmp_path: object) -> None:
-    import ssl
-    from pathlib import Path
-
-    assert isinstance(tmp_path, Path)
+def certify(folder: Path) -> tuple[ssl.SSLContext, Outgoing]:
+    """A server's context for index.example, and a client that trusts it."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("index.example").configure_cert(context)
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    return context, Outgoing(ca=folder / "ca.pem")
+
+
+async def test_tls_checks_the_name_and_never_goes_back(tmp_path: Path) -> None:
+    context, ours = certify(tmp_path)
 
     async def resolve(host: str, port: int) -> Sequence[str]:
         return ["127.0.0.1"]
 
     async with upstreams.playing({"/a": b"alpha"}, tls=context) as far:
         far.fault("/down", redirect=f"http://index.example:{far.port}/a")
-        ours = Outgoing(ca=tmp_path / "ca.pem")
         upstream = HttpUpstream(Remote(f"https://index.example:{far.port}/"), QUICK, outgoing=ours, resolve=resolve)
         assert (await document(upstream, "a")).body == b"alpha"
         with pytest.raises(AddressRefused):
@@ -465,3 +468,36 @@ async def test_a_cancelled_probe_lets_the_next_one_pass(far: upstreams.Upstream)
     far.heal()
     assert (await document(upstream, far.url + "a")).body == b"alpha"
     await upstream.close()
+
+
+async def test_tls_through_an_outgoing_proxy(tmp_path: Path) -> None:
+    context, ours = certify(tmp_path)
+    asked: list[bytes] = []
+    async with upstreams.playing({"/a": b"alpha"}, tls=context) as far:
+
+        async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+            writer.close()
+
+        async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            asked.append(await reader.readuntil(b"\r\n\r\n"))
+            there, back = await asyncio.open_connection("127.0.0.1", far.port)
+            writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+            await asyncio.gather(pump(reader, back), pump(there, writer), return_exceptions=True)
+
+        server = await asyncio.start_server(tunnel, "127.0.0.1", 0)
+        proxy = f"http://kim:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        upstream = HttpUpstream(
+            Remote("https://tim:own@index.example/"), QUICK, outgoing=replace(ours, proxies={"https": proxy})
+        )
+        assert (await document(upstream, "a")).body == b"alpha"
+        assert await whole(upstream, "a") == (200, b"alpha")
+        await upstream.close()
+        server.close()
+        await asyncio.sleep(0.05)
+    assert len(asked) == 1 and asked[0].startswith(b"CONNECT index.example:443 ")
+    assert b"proxy-authorization: basic" in asked[0].lower()
+    assert b"\r\nauthorization" not in asked[0].lower()
+    assert "proxy-authorization" not in far.requests[0].headers
