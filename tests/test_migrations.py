@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.exc import OperationalError
 
 from reliquary.catalog import migrate
 from reliquary.catalog.tables import Base
@@ -23,6 +25,33 @@ from reliquary.errors import SettingsError
 def path(tmp_path: Path) -> Path:
     """Where the database will be."""
     return tmp_path / "var" / "reliquary.db"
+
+
+NEXT = """
+from alembic import op
+import sqlalchemy as sa
+
+revision = "next"
+down_revision = "{head}"
+
+
+def upgrade():
+    op.add_column("users", sa.Column("mail", sa.Text()))
+    {also}
+
+
+def downgrade():
+    op.drop_column("users", "mail")
+"""
+
+
+def with_next(tmp_path: Path, also: str = "") -> migrate.Migrations:
+    """The shipped migrations and one more."""
+    shipped = migrate.shipped()
+    copy = tmp_path / "migrations"
+    shutil.copytree(shipped.folder, copy)
+    (copy / "versions" / "next.py").write_text(NEXT.format(head=shipped.head, also=also))
+    return migrate.Migrations(copy, "next")
 
 
 @pytest.fixture
@@ -44,7 +73,9 @@ def names(path: Path) -> set[str]:
 
 
 def test_head_is_the_newest_script() -> None:
-    assert ScriptDirectory.from_config(migrate.configuration("")).get_current_head() == migrate.head()
+    assert (
+        ScriptDirectory.from_config(migrate.configuration("", migrate.shipped())).get_current_head() == migrate.head()
+    )
 
 
 def test_up_down_and_up_again(path: Path, url: str) -> None:
@@ -96,6 +127,31 @@ def test_a_newer_schema_is_refused_and_left_alone(path: Path, url: str) -> None:
         migrate.upgrade(url)
     assert migrate.current(url) == "9999"
     assert [file.name for file in path.parent.glob("*.before-*")] == []
+
+
+def test_an_existing_database_is_copied_before_it_changes(tmp_path: Path, path: Path, url: str) -> None:
+    migrate.upgrade(url)
+    assert list(path.parent.glob("*.before-*")) == []
+    # An open connection keeps this row in the write-ahead log.
+    with closing(sqlite3.connect(path)) as connection:
+        with connection:
+            connection.execute("INSERT INTO properties VALUES ('package', 1, 'status', 'active')")
+        migrate.upgrade(url, with_next(tmp_path))
+    copy = path.with_name("reliquary.db.before-next")
+    assert copy.stat().st_mode & 0o077 == 0
+    assert migrate.current(f"sqlite:///{copy}") == migrate.head()
+    assert migrate.current(url) == "next"
+    for database in (copy, path):
+        assert execute(database, "SELECT value FROM properties") == [("active",)]
+
+
+def test_a_migration_that_fails_leaves_the_old_schema(tmp_path: Path, path: Path, url: str) -> None:
+    migrate.upgrade(url)
+    with pytest.raises(OperationalError):
+        migrate.upgrade(url, with_next(tmp_path, also='op.drop_table("recipes")'))
+    assert migrate.current(url) == migrate.head()
+    assert "mail" not in {column[1] for column in execute(path, "PRAGMA table_info(users)")}
+    migrate.upgrade(url)
 
 
 def test_the_tables_of_another_program_are_refused(path: Path, url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,16 +10,28 @@ import pytest
 
 from reliquary.catalog import migrate
 from reliquary.catalog.engine import Catalog
+from reliquary.catalog.location import sqlite_path
 from reliquary.types import Kind
 from tests.catalog.build import new_repository
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    """An up-to-date database."""
-    address = f"sqlite:///{tmp_path / 'reliquary.db'}"
+    """An up-to-date database: a file of its own, or the one that a variable names, emptied."""
+    address = os.environ.get("RELIQUARY_TEST_DATABASE", f"sqlite:///{tmp_path / 'reliquary.db'}")
+    if migrate.current(address) is not None:
+        migrate.downgrade(address, "base")
     migrate.upgrade(address)
     return address
+
+
+@pytest.fixture
+def database_file(url: str) -> Path:
+    """The database, for what is true of files only."""
+    path = sqlite_path(url)
+    if path is None:
+        pytest.skip("the database is not a file")
+    return path
 
 
 @pytest.fixture

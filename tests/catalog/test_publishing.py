@@ -194,3 +194,25 @@ async def test_a_time_without_a_zone_is_refused(catalog: Catalog, hosted: int) -
     with pytest.raises(Exception, match="time zone"):
         await catalog.files.add(hosted, [naive], touched=touched())
     assert await catalog.files.in_scope(hosted, "six") == []
+
+
+async def test_a_write_whose_caller_goes_away_is_whole_and_blocks_no_one(catalog: Catalog, hosted: int) -> None:
+    for delay in (0.0, 0.001, 0.01, 0.03):
+        many = [new_file(f"{delay}-{number}", content=f"{number}") for number in range(1000)]
+        before = len(await catalog.files.in_scope(hosted, "six"))
+        writing = asyncio.create_task(catalog.files.add(hosted, many, touched=touched()))
+        await asyncio.sleep(delay)
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        assert await catalog.files.add(hosted, [new_file(f"{delay}", content="a")], touched=touched())
+        assert len(await catalog.files.in_scope(hosted, "six")) == before + 1001
+
+
+async def test_a_close_waits_for_what_is_being_written(catalog: Catalog, url: str, hosted: int) -> None:
+    second = await Catalog.open(url)
+    writing = asyncio.create_task(second.files.add(hosted, [new_file("a", content="a")], touched=touched()))
+    await asyncio.sleep(0)
+    writing.cancel()
+    await second.close()
+    assert len(await catalog.files.in_scope(hosted, "six")) == 1

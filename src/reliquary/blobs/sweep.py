@@ -65,6 +65,14 @@ async def sweep(store: Sweepable, referenced: Referenced, *, grace: float, dry_r
     return _swept(removed)
 
 
+async def remove(store: Sweepable, blobs: Sequence[str], referenced: Referenced, *, now: datetime) -> Swept:
+    """Remove these blobs at once if no row names them: how a cache makes room. A blob that is
+    written again meanwhile is younger than ``now`` and stays."""
+    names = await referenced(blobs) if blobs else set()
+    idle = [BlobInfo(blob, 0, now) for blob in blobs if blob not in names]
+    return _swept(await _remove(store, idle, referenced, now))
+
+
 async def restore_trash(store: Sweepable, referenced: Referenced, *, grace: float, now: datetime) -> Swept:
     """Finish a sweep that was killed; what was removed. To be called at start.
 

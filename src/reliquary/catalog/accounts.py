@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from reliquary.catalog.database import AnyRow, Database, table
+from reliquary.catalog.database import AnyRow, Topic, table, unbroken
 from reliquary.catalog.recording import record_configuration
 from reliquary.catalog.records import AccountsSnapshot, TokenRow, UserRow
 from reliquary.catalog.tables import GrantRow, Token, User
@@ -59,11 +59,8 @@ def _grant(row: AnyRow) -> Grant:
     return Grant(row.user, row.repositories, _actions(row.actions), row.packages)
 
 
-class Accounts:
+class Accounts(Topic):
     """Users, tokens and grants. Every change but last-used times is a change of configuration."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def snapshot(self) -> AccountsSnapshot:
         """All of it, for a decision without a query."""
@@ -73,6 +70,7 @@ class Accounts:
             grants = await connection.execute(select(table(GrantRow)).order_by(GrantRow.id))
         return AccountsSnapshot(tuple(map(_user, users)), tuple(map(_token, tokens)), tuple(map(_grant, grants)))
 
+    @unbroken
     async def add_user(self, user: UserRow) -> None:
         """Add a user. Raises Conflict when the name is taken."""
         try:
@@ -82,6 +80,7 @@ class Accounts:
         except IntegrityError as error:
             raise Conflict(f"there is a user {user.name} already") from error
 
+    @unbroken
     async def save_user(self, user: UserRow) -> None:
         """Write a user. Raises NotHere."""
         async with self._database.writing() as connection:
@@ -90,6 +89,7 @@ class Accounts:
                 raise NotHere(f"there is no user {user.name}")
             await record_configuration(connection)
 
+    @unbroken
     async def delete_user(self, name: str) -> None:
         """Remove a user with tokens and grants. Raises NotHere."""
         async with self._database.writing() as connection:
@@ -97,6 +97,7 @@ class Accounts:
                 raise NotHere(f"there is no user {name}")
             await record_configuration(connection)
 
+    @unbroken
     async def add_token(self, token: TokenRow) -> TokenRow:
         """Add a token; returns it with its id. Raises NotHere when there is no such user."""
         try:
@@ -108,6 +109,7 @@ class Accounts:
             raise NotHere(f"there is no user {token.user}") from error
         return replace(token, id=number)
 
+    @unbroken
     async def revoke_token(self, token_id: int, at: datetime | None = None) -> bool:
         """Make a token invalid from now on (or ``at``, UTC); False when it was so or is not there."""
         statement = update(Token).where(Token.id == token_id, Token.revoked.is_(None))
@@ -117,6 +119,7 @@ class Accounts:
                 await record_configuration(connection)
         return result.rowcount > 0
 
+    @unbroken
     async def set_grants(self, user: str, grants: Sequence[Grant]) -> None:
         """Make these the user's grants, in place of all others. Raises NotHere."""
         rows = [
@@ -136,6 +139,7 @@ class Accounts:
                 await connection.execute(insert(table(GrantRow)), rows)
             await record_configuration(connection)
 
+    @unbroken
     async def token_used(self, stamps: Mapping[int, datetime]) -> None:
         """Write last-used times (UTC) by token id; no process has to forget anything for it."""
         if not stamps:

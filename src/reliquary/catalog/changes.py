@@ -9,7 +9,7 @@ from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import aliased
 
 from reliquary.catalog import recording
-from reliquary.catalog.database import Database
+from reliquary.catalog.database import Topic, unbroken
 from reliquary.catalog.location import sqlite_path
 from reliquary.catalog.tables import ChangeRow
 from reliquary.types import Change
@@ -18,11 +18,8 @@ BOUND = 1.0
 """Seconds after which a database that cannot be watched counts as changed."""
 
 
-class Changes:
+class Changes(Topic):
     """The Change rows."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def since(self, seq: int, limit: int = 1000) -> list[Change]:
         """Changes after ``seq``, oldest first; the last one of every scope is among them."""
@@ -36,6 +33,7 @@ class Changes:
         async with self._database.reading() as connection:
             return await recording.latest(connection)
 
+    @unbroken
     async def trim(self, keep: int) -> int:
         """Delete old changes.
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager
-from typing import Any, Protocol, TypeAlias, TypeVar, cast
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar, cast
 
 from sqlalchemy import Connection, Row, Select, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
@@ -17,6 +18,7 @@ from reliquary.catalog.tables import Base
 from reliquary.errors import CannotTell, Full
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 Query: TypeAlias = Select[*tuple[Any, ...]]
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
@@ -123,6 +125,7 @@ class Database:
         sqlite_file = sqlite_path(url)
         self._reader, self._writer = _postgresql_engines(url) if sqlite_file is None else _sqlite_engines(url)
         self._turn = asyncio.Lock() if sqlite_file is not None else None
+        self._under_way: set[asyncio.Task[Any]] = set()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -151,7 +154,51 @@ class Database:
                 raise
             raise explained from error
 
+    async def finish(self, work: Coroutine[Any, Any, T]) -> T:
+        """Carry ``work`` to its end even when whoever waits for it is cancelled.
+
+        A statement that is abandoned half-way keeps its transaction, and with it the lock on the whole
+        SQLite database, until the garbage collector finds it.
+        """
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
     async def close(self) -> None:
-        """Close every connection."""
+        """Let writes end, then close every connection."""
+        if self._under_way:
+            await asyncio.wait(self._under_way)
         await self._reader.dispose()
         await self._writer.dispose()
+
+
+class Topic:
+    """A part of the catalog's interface.
+
+    Args:
+        database: the engines.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def database(self) -> Database:
+        """The engines."""
+        return self._database
+
+
+S = TypeVar("S", bound=Topic)
+
+
+def unbroken(
+    method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
+    """Make a method that writes go on to its end when its caller is cancelled."""
+
+    @wraps(method)
+    async def whole(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.database.finish(method(self, *args, **kwargs))
+
+    return whole

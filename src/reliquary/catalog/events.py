@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from reliquary.catalog.database import Database
+from reliquary.catalog.database import Topic, unbroken
 from reliquary.catalog.recording import record
 from reliquary.catalog.records import EventRow, NewEvent, Touched
 from reliquary.catalog.tables import Event
 
 
-class Events:
+class Events(Topic):
     """The events of all repositories."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+    @unbroken
     async def add(self, repository_id: int, event: NewEvent, *, touched: Touched | None = None) -> int:
         """Record something that changed no file; returns its serial."""
         async with self._database.writing() as connection:

@@ -10,7 +10,7 @@ from sqlalchemy import CompoundSelect, bindparam, delete, func, select, union, u
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reliquary.catalog import caching, publishing, verifying
-from reliquary.catalog.database import Database, Query, batches, table
+from reliquary.catalog.database import Query, Topic, batches, table, unbroken
 from reliquary.catalog.pages import put_state
 from reliquary.catalog.recording import record
 from reliquary.catalog.records import BlobUse, Evictable, ListedRow, NewEvent, NewFile, Touched
@@ -20,11 +20,8 @@ from reliquary.catalog.tables import Blob, File, Package, Page, Upstream, Versio
 from reliquary.types import Digests, StoredFile, UpstreamState
 
 
-class Files:
+class Files(Topic):
     """The files of all repositories."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def _select(self, query: Query) -> list[StoredFile]:
         async with self._database.reading() as connection:
@@ -74,6 +71,7 @@ class Files:
                 found.update((row.repository_id, row.name) for row in await connection.execute(query))
         return found
 
+    @unbroken
     async def add(
         self,
         repository_id: int,
@@ -116,6 +114,7 @@ class Files:
                 await record(connection, repository_id, touched, _names(fresh), event)
         return bool(fresh)
 
+    @unbroken
     async def update(
         self, repository_id: int, files: Sequence[NewFile], *, touched: Touched, event: NewEvent | None = None
     ) -> None:
@@ -125,6 +124,7 @@ class Files:
             if known:
                 await record(connection, repository_id, touched, _names(known), event)
 
+    @unbroken
     async def remove(
         self,
         repository_id: int,
@@ -146,6 +146,7 @@ class Files:
                 await record(connection, repository_id, touched, names, event)
         return count
 
+    @unbroken
     async def sync(
         self,
         repository_id: int,
@@ -178,6 +179,7 @@ class Files:
                 await record(connection, repository_id, touched, changed)
         return bool(changed)
 
+    @unbroken
     async def fetched(
         self,
         repository_id: int,
@@ -203,17 +205,26 @@ class Files:
             if touched is not None:
                 await record(connection, repository_id, touched, names)
 
+    @unbroken
     async def lost(self, blob: str) -> list[tuple[int, str]]:
         """Forget a blob in all proxies; returns (repository id, key) of the rows that named it."""
         async with self._database.writing() as connection:
             return await caching.forget_bytes(connection, blob)
+
+    @unbroken
+    async def evict(self, repository_id: int, key: str) -> None:
+        """Forget one file's bytes; its row stays, so that they can be fetched again. Processes that
+        remember the blob notice by themselves when it is gone."""
+        async with self._database.writing() as connection:
+            statement = update(File).where(File.repository_id == repository_id, File.key == key)
+            await connection.execute(statement.values(blob=None, fetched_at=None))
 
     async def evictable(self, repository_id: int, limit: int) -> list[Evictable]:
         """At most ``limit`` files with bytes that are not pinned, least recently used first."""
         query = (
             select(File.key, Blob.digest, Blob.size)
             .join(Blob, Blob.digest == File.blob)
-            .where(File.repository_id == repository_id, File.pinned.is_(False))
+            .where(File.repository_id == repository_id, File.pinned.is_(False), File.listed.is_(True))
             .order_by(File.last_used.asc().nulls_first(), File.id)
             .limit(limit)
         )
@@ -230,6 +241,7 @@ class Files:
             total = await connection.scalar(select(func.sum(Blob.size)).where(Blob.digest.in_(select(blobs.c.blob))))
         return int(total or 0)
 
+    @unbroken
     async def used(self, stamps: Mapping[tuple[int, str], datetime]) -> None:
         """Write last-used times by (repository id, key); no process has to forget anything for it."""
         if not stamps:
@@ -244,6 +256,7 @@ class Files:
         async with self._database.writing() as connection:
             await connection.execute(statement, rows)
 
+    @unbroken
     async def pin(self, repository_id: int, pattern: str, pinned: bool) -> int:
         """Keep files whose key matches the glob from eviction, or no longer; returns how many."""
         async with self._database.writing() as connection:
@@ -258,6 +271,7 @@ class Files:
         async with self._database.reading() as connection:
             return await _referenced(connection, blobs)
 
+    @unbroken
     async def forget_blobs(self, blobs: Sequence[str]) -> set[str]:
         """Delete the rows of blobs that nothing names; returns those that may now be deleted."""
         async with self._database.writing() as connection:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import insert, select, update
 
-from reliquary.catalog.database import Database, table
+from reliquary.catalog.database import Topic, table, unbroken
 from reliquary.catalog.records import JobRow
 from reliquary.catalog.tables import Job
 
@@ -21,12 +21,10 @@ DONE = "done"
 FAILED = "failed"
 
 
-class Jobs:
+class Jobs(Topic):
     """The job queue: first in, first out."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+    @unbroken
     async def add(self, kind: str, args: Mapping[str, Any], by: str | None) -> int:
         """Queue a job for a requester (None: Reliquary itself); returns its id."""
         values = {"kind": kind, "args": args, "by": by, "state": QUEUED, "created": datetime.now(UTC)}
@@ -34,6 +32,7 @@ class Jobs:
             result = await connection.execute(insert(table(Job)).values(**values).returning(Job.id))
             return result.scalar_one()
 
+    @unbroken
     async def claim(self) -> JobRow | None:
         """Take the oldest queued job; no one else gets it. None when there is none."""
         oldest = select(Job.id).where(Job.state == QUEUED).order_by(Job.id).limit(1).with_for_update(skip_locked=True)
@@ -46,6 +45,7 @@ class Jobs:
             row = (await connection.execute(select(table(Job)).where(Job.id == number))).one()
             return JobRow(**row._mapping)
 
+    @unbroken
     async def finish(self, job_id: int, outcome: Any, error: str | None = None) -> None:
         """Record the end of a job: failed when there is an ``error``; ``outcome`` goes to JSON."""
         state = DONE if error is None else FAILED
@@ -53,6 +53,7 @@ class Jobs:
         async with self._database.writing() as connection:
             await connection.execute(update(Job).where(Job.id == job_id).values(**values))
 
+    @unbroken
     async def requeue(self, before: datetime) -> int:
         """Queue again what was started before that time and never ended; returns how many."""
         interrupted = update(Job).where(Job.state == RUNNING, Job.started < before)

@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,19 @@ def folder() -> Path:
 
 def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@dataclass(frozen=True, slots=True)
+class Migrations:
+    """Where the scripts are, and the newest revision among them."""
+
+    folder: Path
+    head: str
+
+
+def shipped() -> Migrations:
+    """Those of this program."""
+    return Migrations(folder(), HEAD)
 
 
 @contextmanager
@@ -89,23 +103,23 @@ def current(url: str) -> str | None:
     return _state(url)[0]
 
 
-def configuration(url: str) -> Config:
+def configuration(url: str, migrations: Migrations) -> Config:
     """What alembic needs to know, without a file."""
     from alembic.config import Config
 
     made = Config()
-    made.set_main_option("script_location", str(folder()).replace("%", "%%"))
+    made.set_main_option("script_location", str(migrations.folder).replace("%", "%%"))
     made.attributes["url"] = url
     return made
 
 
-def _check_known(revision: str, config: Config) -> None:
+def _check_known(revision: str, head: str, config: Config) -> None:
     from alembic.script import ScriptDirectory
 
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if revision not in known:
         raise SettingsError(
-            f"the database is at revision {revision}, which this program ({HEAD}) does not know: it was used by a "
+            f"the database is at revision {revision}, which this program ({head}) does not know: it was used by a "
             "newer Reliquary; install that one, or restore the copy made before the upgrade"
         )
 
@@ -118,8 +132,8 @@ def _prepare(path: Path) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
 
 
-def _copy(path: Path) -> None:
-    copy = path.with_name(f"{path.name}.before-{HEAD}")
+def _copy(path: Path, head: str) -> None:
+    copy = path.with_name(f"{path.name}.before-{head}")
     unfinished = path.with_name(f"{copy.name}.part")
     unfinished.unlink(missing_ok=True)
     os.close(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -129,8 +143,8 @@ def _copy(path: Path) -> None:
     unfinished.replace(copy)
 
 
-def upgrade(url: str) -> None:
-    """Bring the database to `head`, creating it if it is not there; at head, do nothing.
+def upgrade(url: str, migrations: Migrations | None = None) -> None:
+    """Bring the database to the head of ``migrations`` (the shipped ones), creating it if it is not there.
 
     An existing SQLite database is first copied beside itself, as ``<name>.before-<revision>``.
 
@@ -138,19 +152,20 @@ def upgrade(url: str) -> None:
         SettingsError: the address is wrong, the database is another program's, or a newer
             Reliquary's.
     """
+    migrations = migrations or shipped()
     revision, in_use = _state(url)
-    if revision == HEAD:
+    if revision == migrations.head:
         return
     if revision is None and in_use:
         raise SettingsError("the database holds tables that are not Reliquary's; choose an empty one")
     from alembic import command
 
-    config = configuration(url)
+    config = configuration(url, migrations)
     path = sqlite_path(url)
     if revision is not None:
-        _check_known(revision, config)
+        _check_known(revision, migrations.head, config)
         if path is not None:
-            _copy(path)
+            _copy(path, migrations.head)
     elif path is not None:
         _prepare(path)
     command.upgrade(config, "head")
@@ -160,4 +175,4 @@ def downgrade(url: str, revision: str) -> None:
     """Take the database back to ``revision`` (``base``: to nothing)."""
     from alembic import command
 
-    command.downgrade(configuration(url), revision)
+    command.downgrade(configuration(url, shipped()), revision)

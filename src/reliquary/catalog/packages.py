@@ -6,18 +6,15 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import func, select
 
-from reliquary.catalog.database import Database
+from reliquary.catalog.database import Topic, unbroken
 from reliquary.catalog.recording import record
 from reliquary.catalog.records import NewEvent, Touched
 from reliquary.catalog.storing import PACKAGE, package_ids, prune, write_properties
 from reliquary.catalog.tables import ChangeRow, File, Package, Property, Version
 
 
-class Packages:
+class Packages(Topic):
     """The packages of all repositories."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def names(self, repository_id: int, prefix: str = "") -> list[tuple[str, int]]:
         """(scope, serial) of the scopes under the prefix that list a file, sorted by scope."""
@@ -66,6 +63,7 @@ class Packages:
         async with self._database.reading() as connection:
             return {row.name: row.value for row in await connection.execute(query)}
 
+    @unbroken
     async def set_properties(
         self,
         repository_id: int,

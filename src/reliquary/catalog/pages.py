@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import and_, delete, literal, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from reliquary.catalog.database import AnyRow, Database, batches, upsert
+from reliquary.catalog.database import AnyRow, Topic, batches, unbroken, upsert
 from reliquary.catalog.recording import latest
 from reliquary.catalog.storing import put_blobs
 from reliquary.catalog.tables import ChangeRow, Page, Upstream
@@ -76,11 +76,8 @@ async def _changed_since(connection: AsyncConnection, seen: int, sources: Sequen
     return await connection.scalar(query) is not None
 
 
-class Pages:
+class Pages(Topic):
     """The pages of all repositories."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def find(self, repository_id: int, path: str) -> tuple[list[StoredPage], UpstreamState | None]:
         """All variants of a page and the state of the upstream document behind it."""
@@ -97,6 +94,7 @@ class Pages:
         pages = [_page(row) for row in rows if row.page_path is not None]
         return pages, _state(rows[0]) if rows[0].state_path is not None else None
 
+    @unbroken
     async def write(
         self, repository_id: int, pages: Sequence[StoredPage], *, seen: int, sources: Sequence[int], scope: str
     ) -> list[StoredPage]:
@@ -135,6 +133,7 @@ class Pages:
         async with self._database.reading() as connection:
             return await latest(connection)
 
+    @unbroken
     async def drop(self, repository_id: int, scope: str | None) -> None:
         """Forget the pages of a scope, or of the whole repository (None)."""
         statement = delete(Page).where(Page.repository_id == repository_id)
@@ -150,6 +149,7 @@ class Pages:
             row = (await connection.execute(query)).first()
         return None if row is None else _state(row)
 
+    @unbroken
     async def set_state(self, repository_id: int, state: UpstreamState) -> None:
         """Write what is known of an upstream document; no page changes by it."""
         async with self._database.writing() as connection:

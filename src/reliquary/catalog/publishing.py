@@ -44,13 +44,18 @@ async def _by_key(connection: AsyncConnection, repository_id: int, keys: Collect
     return found
 
 
-async def _listed_blobs(connection: AsyncConnection, packages: Collection[int]) -> dict[tuple[int, str], str | None]:
-    query = (
-        select(Version.package_id, File.filename, File.blob)
-        .join(Version, Version.id == File.version_id)
-        .where(Version.package_id.in_(packages), File.listed)
-    )
-    return {(row.package_id, row.filename): row.blob for row in await connection.execute(query)}
+async def _listed_blobs(
+    connection: AsyncConnection, packages: Collection[int], filenames: Collection[str]
+) -> dict[tuple[int, str], str | None]:
+    found: dict[tuple[int, str], str | None] = {}
+    for batch in batches(filenames):
+        query = (
+            select(Version.package_id, File.filename, File.blob)
+            .join(Version, Version.id == File.version_id)
+            .where(Version.package_id.in_(packages), File.listed, File.filename.in_(batch))
+        )
+        found.update(((row.package_id, row.filename), row.blob) for row in await connection.execute(query))
+    return found
 
 
 async def _refuse_reuse(connection: AsyncConnection, packages: Mapping[str, int], additions: Sequence[NewFile]) -> None:
@@ -76,7 +81,8 @@ async def add(
     if not reuse:
         await _refuse_reuse(connection, packages, additions)
     stored = await _by_key(connection, repository_id, {file.entry.key for file in additions})
-    named = await _listed_blobs(connection, packages.values()) if exclusive else {}
+    filenames = {file.entry.filename for file in additions} if exclusive else set()
+    named = await _listed_blobs(connection, packages.values(), filenames)
     fresh: list[NewFile] = []
     for file in additions:
         name = (packages[file.entry.name], file.entry.filename)

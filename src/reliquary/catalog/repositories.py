@@ -9,7 +9,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from reliquary.catalog.database import AnyRow, Database, table
+from reliquary.catalog.database import AnyRow, Topic, table, unbroken
 from reliquary.catalog.recording import record_configuration
 from reliquary.catalog.storing import FILE, PACKAGE, VERSION
 from reliquary.catalog.tables import ChangeRow, File, Member, Package, Property, Repository, Version
@@ -80,11 +80,8 @@ async def _delete_facts(connection: AsyncConnection, repository_id: int) -> None
         await connection.execute(delete(Property).where(Property.kind == kind, Property.owner_id.in_(ids)))
 
 
-class Repositories:
+class Repositories(Topic):
     """The configured repositories."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def all(self) -> list[RepositorySpec]:
         """Every repository, in the order of creation."""
@@ -100,6 +97,7 @@ class Repositories:
                 names.setdefault(member.group_id, []).append(member.name)
         return [_spec(row, tuple(names.get(row.id, ()))) for row in rows]
 
+    @unbroken
     async def create(self, spec: RepositorySpec) -> RepositorySpec:
         """Add a repository; its id in ``spec`` is ignored.
 
@@ -118,6 +116,7 @@ class Repositories:
         except IntegrityError as error:
             raise Conflict(f"{spec.title} exists already") from error
 
+    @unbroken
     async def save(self, spec: RepositorySpec) -> RepositorySpec:
         """Write the configuration of the repository with this id.
 
@@ -138,6 +137,7 @@ class Repositories:
         except IntegrityError as error:
             raise Conflict(f"{spec.title} exists already") from error
 
+    @unbroken
     async def delete(self, repository_id: int) -> None:
         """Remove a repository with all it holds; groups lose it as a member. Raises NotHere."""
         async with self._database.writing() as connection:

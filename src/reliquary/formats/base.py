@@ -468,6 +468,10 @@ class Format(Protocol):
     def arrive(self, entry: Entry, file: IO[bytes]) -> Arrival | None:
         """Look at a proxied file that is now stored; None when nothing was learned. In a thread."""
 
+    def renew(self, known: Entry, new: Entry) -> Entry:
+        """The entry to list when an upstream's page says ``new`` of a stored file known as
+        ``known``: what was learned from the bytes is kept where the page is silent."""
+
     def dress(self, error: ReliquaryError, accept: str) -> Reply:
         """An error in the format's own dialect."""
 

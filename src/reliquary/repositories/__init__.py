@@ -1,1 +1,1 @@
-
+"""Repositories: hosted, proxy and group, composed over the format protocol; they know no format."""

@@ -1,1 +1,1 @@
-
+"""The web: the only part that speaks HTTP to clients."""

@@ -167,7 +167,7 @@ def _project_html(key: PageKey, listing: Listing) -> bytes:
     rows = [file.fragment.partition(b"\n")[2] for file in _files(listing)]
     metas = ""
     for name in ("status", "status-reason"):
-        if value := listing.properties.get(name):
+        if (value := listing.properties.get(name)) and value != "active":
             metas += f'    <meta name="pypi:project-{name}" content="{_text(value)}">\n'
     return _document(f"Links for {key.name}", metas, True, b"\n".join(rows), listing.serial)
 

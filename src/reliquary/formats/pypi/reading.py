@@ -101,8 +101,11 @@ def _json_properties(document: _Document, source: Source) -> dict[str, str]:
 
 
 def _properties(source: Source, status: object, reason: object, serial: str) -> dict[str, str]:
-    found = {"status": status, "status-reason": reason if status else None}
-    properties = {name: value for name, value in found.items() if isinstance(value, str) and value}
+    """Facts on the project. A page without a status says ``active`` (PEP 792), which must be
+    told too: it ends a quarantine."""
+    properties = {"status": _text(status) or "active"}
+    if status and (text := _text(reason)):
+        properties["status-reason"] = text
     for text in (source.headers.get("x-pypi-last-serial", ""), serial):
         if text.isascii() and text.isdigit() and len(text) < 19:
             properties["serial"] = text

@@ -1,0 +1,95 @@
+"""`reliquary serve`: prepare the data folder, say where we are, serve."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from reliquary.cli import init, logs
+from reliquary.cli.common import Failure, read_settings
+from reliquary.errors import ReliquaryError
+from reliquary.formats.registry import formats
+from reliquary.settings import Settings
+
+
+def serve(
+    data: Annotated[Path | None, typer.Option(help="Folder of the database, the blobs and the keys.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings file (TOML).")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM) to serve https with.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Private key of the certificate (PEM).")] = None,
+) -> None:
+    """Run the server. Needs nothing but a folder it may write to."""
+    settings = read_settings(config, data=data, host=host, port=port, tls_cert=tls_cert, tls_key=tls_key)
+    logs.configure(settings)
+    try:
+        descriptor = init.lock(settings.data)
+        prepared = asyncio.run(init.prepare(settings, os.environ))
+    except ReliquaryError as error:
+        raise Failure(error.message) from error
+    announce(settings, prepared)
+    run(settings)
+    os.close(descriptor)
+
+
+def run(settings: Settings) -> None:
+    """Serve until told to stop."""
+    import uvicorn
+
+    from reliquary.app import App
+    from reliquary.upstream.discover import outgoing
+    from reliquary.web.server import Protocol
+
+    config = uvicorn.Config(
+        App(settings, outgoing(os.environ)),
+        host=settings.host,
+        port=settings.port,
+        http=Protocol,
+        loop="uvloop",
+        lifespan="on",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=30,
+    )
+    server = uvicorn.Server(config)
+    server.run()
+    if not server.started:
+        raise Failure(f"could not listen on {settings.host}:{settings.port}; see the line above")
+
+
+def announce(settings: Settings, prepared: init.Prepared) -> None:
+    """Say where the server is and how each client is pointed at it."""
+    console = Console(highlight=False, soft_wrap=True)
+    scheme = "https" if settings.tls_cert else "http"
+    host = settings.host if settings.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
+    base = settings.public_url or f"{scheme}://{host}:{settings.port}/"
+    console.print(f"[bold]Reliquary[/bold] at [bold]{base}[/bold]  (data in {settings.data.absolute()})")
+    if prepared.token is not None:
+        console.print(f"Admin token: {prepared.token}")
+        if sys.stdout.isatty():
+            console.print(f"  {prepared.token.read_text().strip()}")
+    for name, found in prepared.found.items():
+        for remote in found.remotes:
+            console.print(f"{name}: upstream {remote.url} (from {remote.source})")
+        if not found.remotes:
+            notes = "; ".join(found.notes)
+            console.print(f"{name}: no upstream, main holds local only{f' ({notes})' if notes else ''}")
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, format in formats().items():
+        for client in format.clients(f"{base}{name}/main/"):
+            table.add_row(f"[bold]{client.client}[/bold]", client.lines[0])
+    console.print(table)

@@ -1,0 +1,100 @@
+"""The work behind the answers: tallies, limits, sweeps, and jobs that somebody asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from reliquary.errors import ReliquaryError
+from reliquary.jobs import gc, purge, refresh, verify
+from reliquary.repositories.proxy import Proxy
+from reliquary.settings import Settings
+from reliquary.web.state import State
+
+log = structlog.get_logger("reliquary.jobs")
+TICK = 5.0
+FLUSH = 30.0
+TIDY = 3600.0
+KEPT_CHANGES = 100_000
+
+
+class Runner:
+    """Runs in one worker; what it does may also be asked for by hand at any time.
+
+    Args:
+        flush: writes the tallies.
+    """
+
+    def __init__(self, state: State, settings: Settings, flush: Callable[[], Awaitable[None]]) -> None:
+        self._state = state
+        self._settings = settings
+        self._flush = flush
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin."""
+        self._tasks = [
+            asyncio.create_task(self._every(FLUSH, self._flush)),
+            asyncio.create_task(self._every(TIDY, self._tidy, at_once=True)),
+            asyncio.create_task(self._every(TICK, self._queue)),
+        ]
+
+    async def stop(self) -> None:
+        """End; a job in the middle is safe to be cut."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]], *, at_once: bool = False) -> None:
+        if not at_once:
+            await asyncio.sleep(seconds)
+        while True:
+            try:
+                await work()
+            except ReliquaryError as error:
+                log.warning("job failed", reason=error.message)
+            except Exception:
+                log.exception("job failed")
+            await asyncio.sleep(seconds)
+
+    async def _tidy(self) -> None:
+        """Bounds that are kept in the background: cache limits, old changes, unreferenced blobs."""
+        context = self._state.context
+        await gc.finish_interrupted(context, self._settings.gc_grace)
+        for repository in self._state.estate.repositories.values():
+            if isinstance(repository, Proxy):
+                await repository.evict()
+        await context.catalog.changes.trim(KEPT_CHANGES)
+        await gc.collect(context, grace=self._settings.gc_grace, dry_run=False)
+
+    async def _queue(self) -> None:
+        """Jobs asked for through the API, one at a time."""
+        jobs = self._state.context.catalog.jobs
+        while (job := await jobs.claim()) is not None:
+            try:
+                outcome = await self.run(job.kind, dict(job.args))
+            except ReliquaryError as error:
+                await jobs.finish(job.id, None, error.message)
+            else:
+                await jobs.finish(job.id, outcome)
+
+    async def run(self, kind: str, args: dict[str, str]) -> dict[str, object]:
+        """Carry out one job; returns what it did, as plain values."""
+        context, estate = self._state.context, self._state.estate
+        if kind == "gc":
+            swept = await gc.collect(context, grace=self._settings.gc_grace, dry_run=args.get("dry_run") == "true")
+            return {"blobs": swept.count, "bytes": swept.bytes}
+        if kind == "verify":
+            report = await verify.verify(context)
+            return {"checked": report.checked, "damaged": [str(each) for each in report.damage]}
+        if kind == "refresh":
+            return {"pages": await refresh.refresh(estate, args["repository"], args.get("name"))}
+        if kind == "purge":
+            return {"files": await purge.purge(context, estate, args["repository"], args.get("name"))}
+        raise ReliquaryError(f"there is no job {kind}")
+
+
+KINDS = ("gc", "verify", "refresh", "purge")
+"""Jobs that may be asked for."""

@@ -1,0 +1,71 @@
+"""What every repository works with: the long-lived objects, built once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from reliquary.blobs.base import BlobStore
+from reliquary.blobs.fill import Fills
+from reliquary.catalog.engine import Catalog
+from reliquary.repositories.flight import Flights
+from reliquary.repositories.hot import HotMap
+
+
+def utc_now() -> datetime:
+    """The time, timezone-aware."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Durations in seconds, sizes in bytes; from the settings.
+
+    Args:
+        page_life: how long a proxied page counts as fresh, at most.
+        stale_for: how long after that it is still served while it is revalidated behind the answer.
+        negative_life: how long a name that the upstream does not have is remembered.
+        reserve: free disk that hosted writes keep for themselves.
+        upload_limit: largest file that may be published.
+        public_url: absolute address of the server, or None.
+    """
+
+    page_life: float = 300
+    stale_for: float = 3600
+    negative_life: float = 30
+    reserve: int = 0
+    upload_limit: int = 5 * 1024**3
+    public_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Context:
+    """The catalog, the store and what is shared between repositories of one process."""
+
+    catalog: Catalog
+    store: BlobStore
+    fills: Fills
+    hot: HotMap
+    limits: Limits = field(default_factory=Limits)
+    data: Path | None = None
+    now: Callable[[], datetime] = utc_now
+    monotonic: Callable[[], float] = time.monotonic
+    flights: Flights = field(default_factory=Flights)
+    used: dict[tuple[int, str], datetime] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def count(self, what: str, by: int = 1) -> None:
+        """Add to a counter that /metrics shows."""
+        self.counts[what] = self.counts.get(what, 0) + by
+
+    def later(self, work: Any) -> None:
+        """Run a coroutine behind the answer; it is held until it ends."""
+        task = asyncio.ensure_future(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)

@@ -1,0 +1,224 @@
+"""Groups: several repositories under one address, merged by one decision.
+
+A name that a hosted member owns is served by hosted members alone, listing and file alike,
+unless a rule opens it. A member that is down never makes a name silently vanish.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from reliquary.errors import NotHere, Unavailable, WrongMethod
+from reliquary.formats.base import Call, FileKey, Format, PageKey, Shelf
+from reliquary.repositories import rules
+from reliquary.repositories.base import Contents, FileHit, Freshness, Permit, Repository, Row
+from reliquary.repositories.context import Context
+from reliquary.repositories.projection import Projection
+from reliquary.types import Action, Kind, RepositorySpec, Verdict
+
+log = structlog.get_logger("reliquary.group")
+
+
+class Group(Projection):
+    """Implements `reliquary.repositories.base.Repository`.
+
+    Args:
+        members: in order; the first that has a file name gives the file.
+    """
+
+    def __init__(
+        self, spec: RepositorySpec, format: Format, context: Context, members: Sequence[Repository] = ()
+    ) -> None:
+        super().__init__(spec, format, context)
+        self.members = tuple(members)
+
+    def sources(self) -> Sequence[int]:
+        return [self._spec.id, *{each.id for member in self.members for each in leaves(member)}]
+
+    async def chosen(self, name: str) -> Sequence[Repository]:
+        """The members that may answer for a package name: the one decision for listing, file,
+        sidecar and query. Raises NotHere for a denied name."""
+        verdict = rules.verdict(self._spec.rules, name)
+        if verdict is Verdict.DENY:
+            raise NotHere(f"{name} is not served by {self._spec.title}: a rule forbids it", code="rule")
+        if verdict is Verdict.ALLOW:
+            return self.members
+        owners = [member for member in self.members if await member.owns([name])]
+        if owners or verdict is Verdict.OWNED:
+            return owners
+        return self.members
+
+    async def owns(self, names: Sequence[str]) -> set[str]:
+        found: set[str] = set()
+        for member in self.members:
+            found |= await member.owns(names)
+        return found
+
+    # Pages
+
+    async def settle(self, key: PageKey) -> Freshness:
+        members = await self.chosen(key.name) if key.name else self.members
+        outcomes = await asyncio.gather(*(member.settle(key) for member in members), return_exceptions=True)
+        fresh: list[Freshness] = []
+        dead: list[Unavailable] = []
+        for outcome in outcomes:
+            if isinstance(outcome, Freshness):
+                fresh.append(outcome)
+            elif isinstance(outcome, Unavailable):
+                dead.append(outcome)
+            elif isinstance(outcome, BaseException) and not isinstance(outcome, NotHere):
+                raise outcome
+        if dead and not (self._spec.options.get("partial", False) and await self._somebody_has(key, members)):
+            raise dead[0]
+        if dead:
+            log.warning("answered without a member that is down", repository=self._spec.title, page=key.path)
+        if not fresh:
+            raise NotHere(f"{self._spec.title} has no {key.name or key.path}")
+        # A name that no member knows today may come tomorrow: an absent one bounds the age too.
+        short = any(isinstance(outcome, NotHere) for outcome in outcomes)
+        until = min(each.until for each in fresh)
+        if short:
+            until = min(until, self._context.monotonic() + self._context.limits.negative_life)
+        return Freshness(until, any(each.stale for each in fresh), bool(dead))
+
+    async def contents(self, key: PageKey) -> Contents:
+        members = await self.chosen(key.name) if key.name else self.members
+        parts: list[tuple[Repository, Contents]] = []
+        for member in members:
+            try:
+                parts.append((member, await member.contents(key)))
+            except NotHere:
+                continue
+        if not any(_has(part) for _, part in parts) and key.scope and not await self._legally_empty(key, members):
+            raise NotHere(f"{self._spec.title} has no {key.name or key.path}")
+        return Contents(
+            rows=await self._rows(key, parts),
+            names=await self._names(key, parts),
+            properties=next((part.properties for _, part in parts if part.properties), {}),
+            serial=max([self._spec.serial, *(part.serial for _, part in parts)]),
+        )
+
+    async def _somebody_has(self, key: PageKey, members: Sequence[Repository]) -> bool:
+        for member in members:
+            try:
+                if _has(await member.contents(key)):
+                    return True
+            except NotHere:
+                continue
+        return False
+
+    async def _legally_empty(self, key: PageKey, members: Sequence[Repository]) -> bool:
+        for member in members:
+            if member.spec.kind is Kind.HOSTED:
+                continue
+            try:
+                await member.settle(key)
+            except (NotHere, Unavailable):
+                continue
+            return True
+        return False
+
+    async def _rows(self, key: PageKey, parts: Sequence[tuple[Repository, Contents]]) -> Sequence[Row]:
+        """Files of all parts, the first member's where a file name is in several."""
+        shut: set[str] = set()
+        if not key.name:
+            shut = await self._shut({row.name for member, part in parts if _foreign(member) for row in part.rows})
+        found: dict[str, Row] = {}
+        for member, part in parts:
+            for row in part.rows:
+                if not (_foreign(member) and row.name in shut):
+                    found.setdefault(row.filename, row)
+        return list(found.values())
+
+    async def _shut(self, names: set[str]) -> set[str]:
+        """Names that proxies must not give on a page of many names: owned, denied or kept here."""
+        owned = await self.owns(sorted(names)) if names else set()
+        shut: set[str] = set()
+        for name in names:
+            verdict = rules.verdict(self._spec.rules, name)
+            if verdict in (Verdict.DENY, Verdict.OWNED) or (verdict is None and name in owned):
+                shut.add(name)
+        return shut
+
+    async def _names(self, key: PageKey, parts: Sequence[tuple[Repository, Contents]]) -> Sequence[tuple[str, int]]:
+        if key.children is None:
+            return ()
+        found: dict[str, int] = {}
+        for member, part in parts:
+            for name, serial in part.names:
+                verdict = rules.verdict(self._spec.rules, name)
+                if verdict is Verdict.DENY or (verdict is Verdict.OWNED and _foreign(member)):
+                    continue
+                found[name] = max(found.get(name, 0), serial)
+        return sorted(found.items())
+
+    # Files
+
+    async def file(self, key: FileKey, *, head: bool = False) -> FileHit:
+        routed: Repository | None = self._context.hot.get(self._spec.id, key.path)
+        if routed is not None:
+            return await routed.file(key, head=head)
+        mark = self._context.hot.mark()
+        dead: Unavailable | None = None
+        for member in await self.chosen(key.name):
+            try:
+                hit = await member.file(key, head=head)
+            except NotHere:
+                continue
+            except Unavailable as error:
+                if not self._format.manner(key).immutable:
+                    raise
+                dead = error
+                continue
+            self._context.hot.put(self._spec.id, key.path, key.scope, member, 0, mark)
+            return hit
+        raise dead or NotHere(f"{self._spec.title} has no file {key.path}")
+
+    async def lost(self, key: FileKey, blob: str) -> bool:
+        self._context.hot.discard(self._spec.id, key.path)
+        again = False
+        for member in await self.chosen(key.name):
+            again = await member.lost(key, blob) or again
+        return again
+
+    # Verbs and queries
+
+    def target(self) -> Repository | None:
+        wanted = self._spec.options.get("publish_to")
+        for member in self.members:
+            if wanted in (None, member.spec.name) and (found := member.target()) is not None:
+                return found
+        return None
+
+    async def shelf(self, publisher: str | None, permit: Permit, call: Call) -> Shelf:
+        target = self.target()
+        if call.action is not Action.READ:
+            if target is None:
+                raise WrongMethod(f"{self._spec.title} has no hosted member to publish to")
+            return await target.shelf(publisher, permit, call)
+        if call.name is None:
+            member: Repository | None = target or next(iter(self.members), None)
+        else:
+            members = await self.chosen(call.name)
+            owners = [each for each in members if await each.owns([call.name])]
+            member = next(iter(owners or [each for each in members if _foreign(each)]), target)
+        if member is None:
+            raise NotHere(f"{self._spec.title} has no members")
+        return await member.shelf(publisher, permit, call)
+
+
+def leaves(repository: Repository) -> list[RepositorySpec]:
+    """A repository and everything inside it."""
+    inside = [spec for member in getattr(repository, "members", ()) for spec in leaves(member)]
+    return [repository.spec, *inside]
+
+
+def _foreign(member: Repository) -> bool:
+    return member.spec.kind is Kind.PROXY
+
+
+def _has(part: Contents) -> bool:
+    return bool(part.rows or part.names or part.properties)

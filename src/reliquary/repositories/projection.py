@@ -1,0 +1,219 @@
+"""Pages: chosen from memory, from the catalog, or rendered; one way for every kind of repository.
+
+A change marks pages dirty in its own transaction; the first reader renders the variant it asks.
+So a publish costs the same in a project of ten files and of ten thousand, and is seen at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from backports import zstd
+from isal import igzip
+
+from reliquary.blobs.base import BlobStore
+from reliquary.errors import CannotTell, NotHere
+from reliquary.formats.base import FileKey, Format, Listed, Listing, PageKey, Pen, Rendered
+from reliquary.repositories.base import Contents, FileHit, Freshness, PageHit
+from reliquary.repositories.context import Context
+from reliquary.types import RepositorySpec, StoredPage
+
+IDENTITY = "identity"
+SMALL = 1024
+"""Pages below this many bytes are sent plain: a coding would not pay."""
+KEPT = 262_144
+"""Bodies up to this many bytes stay in memory; larger ones go out from the store."""
+HEAVY = 400
+"""Listings of more files than this are assembled in a thread."""
+
+
+@dataclass(slots=True)
+class Shown:
+    """The variants of one page that this process has sent lately."""
+
+    until: float
+    stale: bool
+    partial: bool
+    variants: dict[tuple[str, str], PageHit] = field(default_factory=dict)
+
+    @property
+    def weight(self) -> int:
+        """Bytes held in memory."""
+        return sum(len(hit.body or b"") for hit in self.variants.values())
+
+
+class Projection:
+    """The page side of a repository; kinds say what a page is made of and when it is fresh."""
+
+    def __init__(self, spec: RepositorySpec, format: Format, context: Context) -> None:
+        self._spec = spec
+        self._format = format
+        self._context = context
+
+    @property
+    def spec(self) -> RepositorySpec:
+        return self._spec
+
+    @property
+    def format(self) -> Format:
+        return self._format
+
+    async def settle(self, key: PageKey) -> Freshness:
+        raise NotImplementedError
+
+    async def contents(self, key: PageKey) -> Contents:
+        raise NotImplementedError
+
+    def sources(self) -> Sequence[int]:
+        """Ids of the repositories whose changes show on our pages."""
+        return [self._spec.id]
+
+    async def page(self, key: PageKey, media: str, codings: Sequence[str]) -> PageHit:
+        """A page from memory, else by `_lookup`; see `reliquary.repositories.base.Repository.page`."""
+        shown: Shown | None = self._context.hot.get(self._spec.id, key.path)
+        if shown is not None and self._context.monotonic() < shown.until:
+            hit = _pick(shown, media, codings)
+            if hit is not None:
+                return hit
+        return await self._lookup(key, media, codings)
+
+    async def _lookup(self, key: PageKey, media: str, codings: Sequence[str]) -> PageHit:
+        context = self._context
+        freshness = await self.settle(key)
+        mark = context.hot.mark()
+        rows, _ = await context.catalog.pages.find(self._spec.id, key.path)
+        row = _choose(rows, media, codings)
+        partial = False
+        if row is None or not await self.present(row.blob, row.size):
+            partial = freshness.partial
+            row = await context.flights.join(
+                ("render", self._spec.id, key.path, media, codings[0], partial),
+                lambda: self._render(key, media, codings[0], keep=not partial),
+            )
+        hit = await self._hit(row, freshness, partial)
+        shown: Shown | None = context.hot.get(self._spec.id, key.path)
+        if shown is None or shown.until != freshness.until:
+            shown = Shown(freshness.until, freshness.stale, partial)
+        shown.variants[media, row.coding] = hit
+        if not partial:
+            context.hot.put(self._spec.id, key.path, key.scope, shown, shown.weight, mark)
+        return hit
+
+    async def _hit(self, row: StoredPage, freshness: Freshness, partial: bool) -> PageHit:
+        body = None
+        if row.size <= KEPT:
+            body = await _whole(self._context.store, row.blob, row.size)
+        return PageHit(
+            media=row.media,
+            coding=row.coding,
+            blob=row.blob,
+            size=row.size,
+            etag=row.etag,
+            modified=row.modified,
+            headers=row.headers,
+            body=body,
+            stale=freshness.stale,
+            partial=partial,
+        )
+
+    async def _render(self, key: PageKey, media: str, coding: str, *, keep: bool) -> StoredPage:
+        """Assemble one media type; keep it plain and in the coding asked for, unless it lacks a
+        member that is down."""
+        context = self._context
+        seen = await context.catalog.changes.latest()
+        contents = await self.contents(key)
+        context.count("pages_rendered")
+        page = await self._assemble(key, contents, media)
+        rows = [await self._keep(key, page, page.body, IDENTITY)]
+        if coding != IDENTITY and len(page.body) >= SMALL:
+            packed = await asyncio.to_thread(compress, page.body, coding)
+            rows.append(await self._keep(key, page, packed, coding))
+        if not keep:
+            return rows[-1]
+        stored = await context.catalog.pages.write(
+            self._spec.id, rows, seen=seen, sources=self.sources(), scope=key.scope
+        )
+        return stored[-1]
+
+    async def _assemble(self, key: PageKey, contents: Contents, media: str) -> Rendered:
+        listing = Listing(
+            files=[Listed(row.filename, row.version, row.fragment) for row in contents.rows],
+            names=contents.names,
+            properties=contents.properties,
+            serial=contents.serial,
+            base_url=self._public_url(),
+        )
+        pen = Pen(now=self._context.now(), repository=self._spec.title)
+
+        def work() -> Sequence[Rendered]:
+            return self._format.assemble([key], listing, pen, media)
+
+        heavy = len(listing.files) + len(listing.names) > HEAVY
+        pages = await asyncio.to_thread(work) if heavy else work()
+        for page in pages:
+            if page.path == key.path and page.media == media:
+                return page
+        raise NotHere(f"{key.path} is not offered as {media}")
+
+    async def _keep(self, key: PageKey, page: Rendered, body: bytes, coding: str) -> StoredPage:
+        receipt = await self._context.store.put(body, durable=False)
+        etag = hashlib.sha256(f"{page.media} {coding} {receipt.blob}".encode()).hexdigest()[:40]
+        return StoredPage(
+            path=key.path,
+            scope=key.scope,
+            media=page.media,
+            coding=coding,
+            blob=receipt.blob,
+            size=receipt.size,
+            etag=etag,
+            modified=self._context.now(),
+            headers=page.headers,
+        )
+
+    def _public_url(self) -> str | None:
+        public = self._context.limits.public_url
+        return f"{public.rstrip('/')}/{self._spec.title}/" if public else None
+
+    async def present(self, blob: str, size: int | None) -> bool:
+        """Whether the bytes of a file are in the store, whole as far as their size tells."""
+        have = await self._context.store.size(blob)
+        return have is not None and (size is None or have == size)
+
+    async def file(self, key: FileKey, *, head: bool = False) -> FileHit:
+        raise NotImplementedError
+
+
+def _pick(shown: Shown, media: str, codings: Sequence[str]) -> PageHit | None:
+    plain = shown.variants.get((media, IDENTITY))
+    if plain is not None and plain.size < SMALL and IDENTITY in codings:
+        return plain
+    return shown.variants.get((media, codings[0]))
+
+
+def _choose(rows: Sequence[StoredPage], media: str, codings: Sequence[str]) -> StoredPage | None:
+    found = {row.coding: row for row in rows if row.media == media and not row.dirty}
+    plain = found.get(IDENTITY)
+    if plain is not None and plain.size < SMALL and IDENTITY in codings:
+        return plain
+    return found.get(codings[0])
+
+
+def compress(body: bytes, coding: str) -> bytes:
+    """A page's body in a content coding; the same bytes each time for the same body."""
+    if coding == "gzip":
+        return bytes(igzip.compress(body, compresslevel=2, mtime=0))
+    if coding == "zstd":
+        return bytes(zstd.compress(body, level=3))
+    raise ValueError(coding)
+
+
+async def _whole(store: BlobStore, blob: str, size: int) -> bytes:
+    body = store.read_now(blob, KEPT)
+    if body is None:
+        body = b"".join([chunk async for chunk in store.read(blob)])
+    if len(body) != size:
+        raise CannotTell("a rendered page is damaged on the disk; ask again", retry_after=1)
+    return body

@@ -1,0 +1,287 @@
+"""Proxy repositories: an upstream's packages, fetched once, checked, kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import cast
+
+import structlog
+
+from reliquary.blobs.sweep import Sweepable, remove
+from reliquary.errors import Malformed, NotHere, Unavailable, WrongMethod
+from reliquary.formats.base import Call, FileKey, Format, PageKey, Reading, Shelf, Source
+from reliquary.repositories import rules
+from reliquary.repositories.absorb import absorb
+from reliquary.repositories.base import Contents, FileHit, Freshness, Permit, Repository, Row
+from reliquary.repositories.context import Context
+from reliquary.repositories.filling import Filling
+from reliquary.repositories.projection import Projection
+from reliquary.repositories.shelf import ProxyShelf
+from reliquary.types import Action, RepositorySpec, UpstreamState
+from reliquary.upstream.base import Document, Missing, Unchanged, Upstream, Validators
+
+log = structlog.get_logger("reliquary.proxy")
+AGAIN = 10.0
+"""Seconds a page that could not be confirmed is served before the upstream is asked again."""
+
+
+class Proxy(Projection):
+    """Implements `reliquary.repositories.base.Repository`.
+
+    Args:
+        upstreams: where to ask, in order; the first that has a name answers. Empty or an
+            ``offline`` option: what is not stored is certainly not here.
+        groups: ids of the groups around it, whose pages change with it.
+    """
+
+    def __init__(
+        self,
+        spec: RepositorySpec,
+        format: Format,
+        context: Context,
+        upstreams: Sequence[Upstream] = (),
+        groups: Sequence[int] = (),
+    ) -> None:
+        super().__init__(spec, format, context)
+        self._upstreams = () if spec.options.get("offline") else tuple(upstreams)
+        self._groups = tuple(groups)
+        self._fresh: dict[str, Freshness] = {}
+        self._missing: dict[str, float] = {}
+        self._filling = Filling(self, context)
+
+    @property
+    def upstreams(self) -> Sequence[Upstream]:
+        """Where to ask, in order."""
+        return self._upstreams
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Ids of the groups around it."""
+        return self._groups
+
+    def life(self, key: PageKey | FileKey) -> float:
+        """Seconds an answer of the upstream counts as fresh."""
+        most = self._format.manner(key).max_age
+        return min(float(self._spec.options.get("page_life", self._context.limits.page_life)), most)
+
+    async def file(self, key: FileKey, *, head: bool = False) -> FileHit:
+        self.admit(key.name)
+        return await self._filling.file(key, head=head)
+
+    def admit(self, name: str) -> None:
+        """Raise NotHere for a name that the rules keep from this proxy."""
+        if name and not rules.admits(self._spec.rules, name):
+            raise NotHere(f"{name} is not taken from {self._spec.title}: a rule forbids it", code="rule")
+
+    # Pages
+
+    async def settle(self, key: PageKey) -> Freshness:
+        self.admit(key.name)
+        now = self._context.monotonic()
+        known = self._fresh.get(key.path)
+        if known is not None and now < known.until:
+            return known
+        if self._missing.get(key.path, 0.0) > now:
+            raise NotHere(f"the upstream of {self._spec.title} has no {key.name or key.path}")
+        state = await self._context.catalog.pages.state(self._spec.id, key.path)
+        freshness = await self._settle(key, state)
+        if len(self._fresh) > 20_000:
+            self._fresh.clear()
+        self._fresh[key.path] = freshness
+        return freshness
+
+    async def _settle(self, key: PageKey, state: UpstreamState | None) -> Freshness:
+        now, life = self._context.monotonic(), self.life(key)
+        if not self._upstreams:
+            if state is None or state.status != 200:
+                raise NotHere(f"{self._spec.title} has no {key.name or key.path} and asks no upstream")
+            return Freshness(now + life)
+        if state is None or (state.status != 200 and state.gone_at is None):
+            await self.refresh(key)
+            return Freshness(now + life)
+        age = (self._context.now() - state.checked_at).total_seconds()
+        if 0 <= age < life:
+            return Freshness(now + life - age)
+        if age < life + self._context.limits.stale_for:
+            self._context.later(self._refresh_quietly(key))
+            return Freshness(now + AGAIN, stale=True)
+        fresh = await self._refresh_quietly(key)
+        return Freshness(now + life) if fresh else Freshness(now + AGAIN, stale=True)
+
+    async def _refresh_quietly(self, key: PageKey) -> bool:
+        """Refresh; False when the upstream did not tell and what we have stays."""
+        try:
+            await self.refresh(key)
+        except Unavailable as error:
+            log.warning("page is stale", repository=self._spec.title, page=key.path, reason=error.message)
+            return False
+        except NotHere:
+            return True
+        return True
+
+    async def refresh(self, key: PageKey) -> None:
+        """Ask the upstream for a page now; raises NotHere, Unavailable."""
+        await self._context.flights.join(("page", self._spec.id, key.path), lambda: self._refresh(key))
+
+    async def _refresh(self, key: PageKey) -> None:
+        state = await self._context.catalog.pages.state(self._spec.id, key.path)
+        for upstream in self._upstreams:
+            url = self._format.locate(key, upstream.base)
+            if url is None:
+                continue
+            self._context.count("upstream_pages")
+            outcome = await upstream.fetch(url, headers=self._format.ask(key), validators=_validators(state, url))
+            if isinstance(outcome, Missing):
+                continue
+            if isinstance(outcome, Unchanged):
+                if state is None:
+                    raise Unavailable("the upstream answered 304 to a request without validators")
+                await self._confirm(key, state)
+            else:
+                await self._take(key, state, url, outcome)
+            return
+        await self._gone(key, state)
+
+    async def _confirm(self, key: PageKey, state: UpstreamState) -> None:
+        now = self._context.now()
+        await self._context.catalog.pages.set_state(self._spec.id, replace(state, checked_at=now, gone_at=None))
+        self._remember(key)
+
+    def _remember(self, key: PageKey) -> None:
+        """The page was just confirmed: what said otherwise is forgotten, here and in the groups."""
+        self._missing.pop(key.path, None)
+        self._fresh[key.path] = Freshness(self._context.monotonic() + self.life(key))
+        self._context.hot.drop((self._spec.id, *self._groups), (key.scope,))
+
+    async def _take(self, key: PageKey, state: UpstreamState | None, url: str, document: Document) -> None:
+        """A new document: parsed whole before it replaces anything."""
+        digest = hashlib.sha256(document.body).hexdigest()
+        fresh = UpstreamState(
+            path=key.path,
+            url=url,
+            status=200,
+            checked_at=self._context.now(),
+            etag=document.validators.etag,
+            modified=document.validators.modified,
+            body=digest,
+        )
+        if state is not None and state.status == 200 and state.body == digest and state.gone_at is None:
+            await self._confirm(key, fresh)
+            return
+        source = Source(document.url, document.content_type, document.body, document.headers)
+        if key.children is not None:
+            await self._context.store.put(document.body, durable=False)
+        await absorb(self, self._context, key, source, fresh, first=state is None)
+        self._remember(key)
+
+    async def _gone(self, key: PageKey, state: UpstreamState | None) -> None:
+        """Every upstream says it has no such page: an outage for a root, else an answer."""
+        if key.children == "" and not key.scope:
+            raise Unavailable(f"the upstream of {self._spec.title} has no list at its root")
+        if state is not None and state.status == 200:
+            gone = replace(state, checked_at=self._context.now(), gone_at=state.gone_at or self._context.now())
+            await self._context.catalog.pages.set_state(self._spec.id, gone)
+            log.warning("upstream no longer has it", repository=self._spec.title, page=key.path)
+            return
+        now = self._context.monotonic()
+        if len(self._missing) > 20_000:
+            self._missing.clear()
+        self._missing[key.path] = now + self._context.limits.negative_life
+        raise NotHere(f"the upstream of {self._spec.title} has no {key.name or key.path}")
+
+    async def contents(self, key: PageKey) -> Contents:
+        catalog = self._context.catalog
+        found = await catalog.files.listed(self._spec.id, key.scope)
+        names = await self._names(key) if key.children is not None else ()
+        properties = await catalog.packages.properties(self._spec.id, key.name) if key.name else {}
+        admitted = [row for row in found if rules.admits(self._spec.rules, row.name)]
+        return Contents(
+            rows=[Row(row.key, row.name, row.filename, row.version, row.fragment) for row in admitted],
+            names=[(name, 0) for name in names if rules.admits(self._spec.rules, name)],
+            properties=properties,
+            serial=await catalog.packages.serial([self._spec.id], key.scope),
+        )
+
+    async def _names(self, key: PageKey) -> Sequence[str]:
+        """Child names, read again from the upstream's document: lists of names have no rows."""
+        state = await self._context.catalog.pages.state(self._spec.id, key.path)
+        if state is None or state.body is None:
+            return ()
+        try:
+            body = b"".join([chunk async for chunk in self._context.store.read(state.body)])
+        except NotHere:
+            await self._context.catalog.pages.set_state(
+                self._spec.id, replace(state, body=None, checked_at=state.checked_at - timedelta(days=1))
+            )
+            return ()
+        return self.read(key, Source(state.url, "", body)).names
+
+    def read(self, key: PageKey, source: Source) -> Reading:
+        """The format's reading of a document; Unavailable where it is not what was asked for."""
+        try:
+            return self._format.read(key, source)
+        except Malformed as error:
+            raise Unavailable(f"the upstream of {self._spec.title} sent no usable page: {error.message}") from error
+
+    # What every repository answers
+
+    async def owns(self, names: Sequence[str]) -> set[str]:
+        return set()
+
+    async def lost(self, key: FileKey, blob: str) -> bool:
+        self._context.count("blobs_missing")
+        for repository_id, path in await self._context.catalog.files.lost(blob):
+            self._context.hot.discard(repository_id, path)
+        for group in self._groups:
+            self._context.hot.discard(group, key.path)
+        return True
+
+    def target(self) -> Repository | None:
+        return None
+
+    async def shelf(self, publisher: str | None, permit: Permit, call: Call) -> Shelf:
+        if call.action is not Action.READ:
+            raise WrongMethod(f"{self._spec.title} is a proxy: publish to a hosted repository or to a group with one")
+        return ProxyShelf(self, self._context, publisher, permit)
+
+    def now(self) -> datetime:
+        """The time, UTC."""
+        return self._context.now()
+
+    async def evict(self) -> int:
+        """Bring the cache below its limit, the least recently used first; returns how many went."""
+        most = self._spec.options.get("cache_max_size")
+        if most is None:
+            return 0
+        return await self._context.flights.join(("evict", self._spec.id), lambda: self._evict(int(most)))
+
+    async def _evict(self, most: int) -> int:
+        files, gone = self._context.catalog.files, 0
+        used = dict(self._context.used)
+        await files.used(used)
+        blobs: list[str] = []
+        over = await files.usage(self._spec.id) - most
+        for key, blob, size in await files.evictable(self._spec.id, 1000) if over > 0 else ():
+            if over <= 0:
+                break
+            await files.evict(self._spec.id, key)
+            self.forget(key)
+            over, gone = over - size, gone + 1
+            blobs.append(blob)
+        # At once, not with the next sweep: the disk is what the limit is for.
+        await remove(cast("Sweepable", self._context.store), blobs, files.blobs_referenced, now=self._context.now())
+        return gone
+
+    def forget(self, key: str) -> None:
+        """Drop a file from memory, here and in the groups."""
+        for each in (self._spec.id, *self._groups):
+            self._context.hot.discard(each, key)
+
+
+def _validators(state: UpstreamState | None, url: str) -> Validators | None:
+    if state is None or state.status != 200 or state.url != url or not (state.etag or state.modified):
+        return None
+    return Validators(state.etag, state.modified)

@@ -1,0 +1,296 @@
+"""Shelves: what verbs and queries may do with a repository."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+from reliquary.blobs.base import Writer
+from reliquary.catalog.records import NewEvent, NewFile, Touched
+from reliquary.errors import Full, NotHere, TooLarge, WrongMethod
+from reliquary.formats.base import Format, Received, Reply
+from reliquary.repositories.base import Permit
+from reliquary.repositories.context import Context
+from reliquary.repositories.rows import new_file
+from reliquary.types import Action, Digests, Entry, RepositorySpec
+from reliquary.upstream.base import Document
+
+if TYPE_CHECKING:
+    from reliquary.repositories.hosted import Hosted
+    from reliquary.repositories.proxy import Proxy
+
+T = TypeVar("T")
+TOMBSTONE = "removed:"
+"""Properties with this prefix remember removed file names; formats never see them."""
+FORWARDED = 33_554_432
+"""Bytes that a passed-on upstream answer may have."""
+
+
+def visible(properties: Mapping[str, str]) -> dict[str, str]:
+    """The properties that formats may see."""
+    return {name: value for name, value in properties.items() if not name.startswith(TOMBSTONE)}
+
+
+class _Written:
+    """Implements `reliquary.formats.base.Received` over a finished writer."""
+
+    def __init__(self, writer: Writer, size: int, digests: Digests) -> None:
+        self.writer = writer
+        self._size = size
+        self._digests = digests
+        self.kept = False
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    @property
+    def digests(self) -> Digests:
+        return self._digests
+
+    def open(self) -> IO[bytes]:
+        return self.writer.open()
+
+    async def discard(self) -> None:
+        if not self.kept:
+            await self.writer.abort()
+
+
+class _Shelf:
+    """What every shelf can do: look."""
+
+    def __init__(self, spec: RepositorySpec, context: Context, publisher: str | None, permit: Permit) -> None:
+        self._spec = spec
+        self._context = context
+        self._publisher = publisher
+        self._permit = permit
+
+    @property
+    def repository(self) -> str:
+        return self._spec.title
+
+    @property
+    def publisher(self) -> str | None:
+        return self._publisher
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        return self._spec.options
+
+    @property
+    def now(self) -> datetime:
+        return self._context.now()
+
+    async def permit(self, action: Action, name: str) -> None:
+        await self._permit(self._spec, action, name)
+
+    async def entries(self, name: str) -> Sequence[Entry]:
+        rows = await self._context.catalog.files.of_package(self._spec.id, name)
+        return [replace(row.entry, size=row.entry.size if row.blob is None else row.size) for row in rows]
+
+    async def names(self) -> Sequence[tuple[str, int]]:
+        return await self._context.catalog.packages.packages(self._spec.id)
+
+    async def changes(self, since: int) -> Sequence[tuple[str, str, int, str, int]]:
+        rows = await self._context.catalog.events.since(self._spec.id, since, 50_000)
+        return [(row.name, row.version, int(row.at.timestamp()), row.action, row.serial) for row in rows]
+
+    async def properties(self, name: str) -> Mapping[str, str]:
+        return visible(await self._context.catalog.packages.properties(self._spec.id, name))
+
+    async def read(self, key: str, limit: int = 1_048_576) -> bytes:
+        rows = await self._context.catalog.files.find([self._spec.id], key)
+        if not rows or rows[0].blob is None or (rows[0].size or 0) > limit:
+            raise NotHere(f"{self._spec.title} has no stored file {key}")
+        return b"".join([chunk async for chunk in self._context.store.read(rows[0].blob)])
+
+    async def inspect(self, look: Callable[[], T]) -> T:
+        return await asyncio.to_thread(look)
+
+
+class HostedShelf(_Shelf):
+    """Implements `reliquary.formats.base.Shelf` for a hosted repository."""
+
+    hosted = True
+
+    def __init__(self, repository: Hosted, context: Context, publisher: str | None, permit: Permit) -> None:
+        super().__init__(repository.spec, context, publisher, permit)
+        self._format: Format = repository.format
+        self._groups = repository.groups
+
+    async def set_properties(self, name: str, values: Mapping[str, str | None]) -> None:
+        touched = self._touched([Entry("", name, "", "", name)])
+        await self._context.catalog.packages.set_properties(
+            self._spec.id, name, values, touched=touched, event=self._event("status", name)
+        )
+        self._drop(touched)
+
+    async def receive(
+        self, chunks: AsyncIterator[bytes], *, algorithms: Sequence[str] = (), limit: int | None = None
+    ) -> Received:
+        most = min(limit or self._limit(), self._limit())
+        self._check_room()
+        writer = await self._context.store.writer(algorithms, durable=True)
+        size = 0
+        try:
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > most:
+                    raise TooLarge(f"the file is larger than the {most} bytes that {self._spec.title} takes")
+                await writer.write(chunk)
+            receipt = await writer.finish()
+        except BaseException:
+            await asyncio.shield(writer.abort())
+            raise
+        return _Written(writer, receipt.size, receipt.digests)
+
+    def _limit(self) -> int:
+        return int(self._spec.options.get("upload_limit", self._context.limits.upload_limit))
+
+    def _check_room(self) -> None:
+        data = self._context.data
+        if data is not None and shutil.disk_usage(data).free < self._context.limits.reserve // 4:
+            raise Full(f"the disk of {self._spec.title} is full; nothing was stored")
+
+    async def add(
+        self, additions: Sequence[tuple[Entry, Received | bytes]], *, exclusive: bool = True, replace: bool = False
+    ) -> bool:
+        files = [await self._commit(entry, received) for entry, received in additions]
+        listed = next(file.entry for file in files if file.entry.listed)
+        touched = self._touched([file.entry for file in files if file.entry.listed])
+        new = await self._context.catalog.files.add(
+            self._spec.id,
+            files,
+            touched=touched,
+            exclusive=exclusive and not replace,
+            replace=replace,
+            reuse=replace or bool(self._spec.options.get("reuse_filenames", False)),
+            event=self._event("add", listed.name, listed.version, listed.filename),
+        )
+        self._drop(touched)
+        self._context.count("published", int(new))
+        return new
+
+    async def _commit(self, entry: Entry, received: Received | bytes) -> NewFile:
+        """Bytes first: they are whole and durable before any row names them."""
+        if isinstance(received, bytes):
+            receipt = await self._context.store.put(received, durable=True)
+            size, digests = receipt.size, receipt.digests
+        elif isinstance(received, _Written):
+            receipt = await received.writer.commit()
+            received.kept = True
+            size, digests = receipt.size, receipt.digests
+        else:
+            raise TypeError(f"{type(received).__name__} was not received by this shelf")
+        now = self.now
+        known = replace(entry, size=size, digests={**entry.digests, **digests})
+        return replace(
+            new_file(self._format, known, now),
+            etag=digests["sha256"],
+            modified=now,
+            blob=digests["sha256"],
+            size=size,
+            digests=digests,
+            fetched_at=now,
+            verified_by="published",
+            publisher=self._publisher,
+        )
+
+    async def update(self, entries: Sequence[Entry], action: str) -> None:
+        touched = self._touched(entries)
+        first = entries[0]
+        await self._context.catalog.files.update(
+            self._spec.id,
+            [new_file(self._format, entry, self.now) for entry in entries],
+            touched=touched,
+            event=self._event(action, first.name, first.version, first.filename),
+        )
+        self._drop(touched)
+
+    async def remove(self, keys: Sequence[str], action: str = "remove") -> int:
+        found = [row for key in keys for row in await self._context.catalog.files.find([self._spec.id], key)]
+        if not found:
+            return 0
+        entries = [row.entry for row in found]
+        touched = self._touched(entries)
+        gone = await self._context.catalog.files.remove(
+            self._spec.id,
+            [entry.key for entry in entries],
+            touched=touched,
+            event=self._event(action, entries[0].name, entries[0].version, entries[0].filename),
+            tombstones=not self._spec.options.get("reuse_filenames", False),
+        )
+        self._drop(touched)
+        for row in found:
+            for each in (self._spec.id, *self._groups):
+                self._context.hot.discard(each, row.entry.key)
+        return gone
+
+    async def forward(self, path: str, headers: Mapping[str, str]) -> Reply:
+        raise NotHere(f"{self._spec.title} has no upstream")
+
+    def _touched(self, entries: Sequence[Entry]) -> Touched:
+        scopes = {touch.scope: None for entry in entries for touch in self._format.touches(entry)}
+        return Touched(scopes=tuple(scopes), groups=self._groups)
+
+    def _drop(self, touched: Touched) -> None:
+        self._context.hot.drop((self._spec.id, *self._groups), touched.scopes)
+
+    def _event(self, action: str, name: str, version: str = "", filename: str = "") -> NewEvent:
+        return NewEvent(action=action, name=name, version=version, filename=filename, actor=self._publisher)
+
+
+class ProxyShelf(_Shelf):
+    """Implements `reliquary.formats.base.Shelf` for a proxy: reads, and questions passed on."""
+
+    hosted = False
+
+    def __init__(self, repository: Proxy, context: Context, publisher: str | None, permit: Permit) -> None:
+        super().__init__(repository.spec, context, publisher, permit)
+        self._proxy = repository
+
+    async def entries(self, name: str) -> Sequence[Entry]:
+        for page in self._proxy.format.pages(name):
+            await self._proxy.settle(page)
+        return await super().entries(name)
+
+    async def forward(self, path: str, headers: Mapping[str, str]) -> Reply:
+        """Ask each upstream in turn, beside its index address and below it."""
+        sent = {name: value for name, value in headers.items() if name == "accept"}
+        for upstream in self._proxy.upstreams:
+            outcome = await upstream.fetch(_beside(upstream.base, path), headers=sent, limit=FORWARDED)
+            if isinstance(outcome, Document):
+                kind = outcome.headers.get("content-type", "application/octet-stream")
+                return Reply(200, outcome.body, kind)
+        raise NotHere(f"the upstream of {self._spec.title} has no {path}")
+
+    def _refuse(self) -> WrongMethod:
+        return WrongMethod(f"{self._spec.title} is a proxy: it takes no publishing")
+
+    async def set_properties(self, name: str, values: Mapping[str, str | None]) -> None:
+        raise self._refuse()
+
+    async def receive(
+        self, chunks: AsyncIterator[bytes], *, algorithms: Sequence[str] = (), limit: int | None = None
+    ) -> Received:
+        raise self._refuse()
+
+    async def add(
+        self, additions: Sequence[tuple[Entry, Received | bytes]], *, exclusive: bool = True, replace: bool = False
+    ) -> bool:
+        raise self._refuse()
+
+    async def update(self, entries: Sequence[Entry], action: str) -> None:
+        raise self._refuse()
+
+    async def remove(self, keys: Sequence[str], action: str = "remove") -> int:
+        raise self._refuse()
+
+
+def _beside(base: str, path: str) -> str:
+    """The address of a root-relative question, asked beside the last segment of the index."""
+    return base.rstrip("/").rpartition("/")[0] + "/" + path

@@ -1,0 +1,183 @@
+"""The endpoint of every package address: a plain ASGI callable, no routing table, no middleware.
+
+Order of work (docs/architecture.md): raw path to segments; repository; the authorizer for the
+repository; the key; the authorizer for the object; method; negotiation; validators; range; bytes.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from reliquary.errors import (
+    Broken,
+    CannotTell,
+    NotHere,
+    ReliquaryError,
+    WrongMethod,
+)
+from reliquary.formats.base import Call, FileKey, Format, Manner, Match, Moved, PageKey, Reply
+from reliquary.repositories.base import Repository
+from reliquary.types import Action, Actor, RepositorySpec
+from reliquary.web import identity, negotiate, paths
+from reliquary.web.incoming import WebIncoming
+from reliquary.web.request import Request
+from reliquary.web.respond import Gone, Responder, error_headers, vary, with_headers
+from reliquary.web.server import cut
+from reliquary.web.state import State
+
+log = structlog.get_logger("reliquary.serve")
+READS = ("GET", "HEAD")
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH")
+
+
+class Serve:
+    """Serves ``/{format}/{repository}/...``."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._responder = Responder(state.context.store, int(state.context.limits.page_life))
+
+    async def __call__(self, request: Request, format: Format, raw: bytes) -> None:
+        """Answer a request.
+
+        Args:
+            format: the format its first segment names.
+            raw: the raw path behind that segment and its slash.
+        """
+        try:
+            await self._answer(request, format, raw)
+        except ReliquaryError as error:
+            await self._refuse(request, format, error, raw)
+        except Exception as error:
+            log.exception("unexpected", method=request.method, kind=type(error).__name__)
+            self._state.context.count("errors_unexpected")
+            await self._refuse(request, format, CannotTell("something went wrong here; it was logged"), raw)
+
+    async def _answer(self, request: Request, format: Format, raw: bytes) -> None:
+        state = self._state
+        identity.check_host(request.headers, state.trust)
+        name, _, rest = raw.partition(b"/")
+        repository = state.estate.get(format.name, paths.split(name)[0])
+        actor = await state.access.identify(request.headers.get("authorization"))
+        if repository is None:
+            raise NotHere(f"there is no repository of that name; GET / lists those of format {format.name}")
+        state.context.count("requests")
+        if request.method in READS:
+            state.access.require(actor, Action.READ, repository.spec)
+        segments = paths.split(rest) if rest else ()
+        query = paths.query(request.scope.get("query_string", b""))
+        match = format.match(request.method, segments, query)
+        if isinstance(match, Call):
+            await self._call(request, repository, actor, match, segments)
+            return
+        if request.method not in READS:
+            state.access.require(actor, Action.READ, repository.spec)
+        if match is None or (request.method not in READS):
+            raise _not_for(format, request.method, segments, query)
+        await self._read(request, repository, actor, match)
+
+    async def _read(self, request: Request, repository: Repository, actor: Actor, match: Match) -> None:
+        if isinstance(match, Moved):
+            await self._move(request, repository.spec, match)
+        elif isinstance(match, PageKey):
+            await self._page(request, repository, match, repository.format.manner(match))
+        elif isinstance(match, FileKey):
+            await self._file(request, repository, actor, match, repository.format.manner(match))
+
+    async def _page(self, request: Request, repository: Repository, key: PageKey, manner: Manner) -> None:
+        accept = request.headers.get("accept", "")
+        if key.media is not None:
+            offer = negotiate.forced(key.media, manner.offers)
+        else:
+            offer = negotiate.media(accept, manner.offers)
+        codings: tuple[str, ...] = ("identity",)
+        if manner.codings:
+            codings = negotiate.codings(request.headers.get("accept-encoding", ""))
+        hit = await repository.page(key, offer.media, codings)
+        try:
+            await self._responder.page(request, key, manner, hit, repository.spec)
+        except Gone:
+            self._state.context.hot.discard(repository.spec.id, key.path)
+            hit = await repository.page(key, offer.media, codings)
+            await self._responder.page(request, key, manner, hit, repository.spec)
+
+    async def _file(self, request: Request, repository: Repository, actor: Actor, key: FileKey, manner: Manner) -> None:
+        hit = await repository.file(key, head=request.method == "HEAD")
+        self._state.access.require(actor, Action.READ, hit.owner, key.name)
+        try:
+            await self._responder.file(request, key, manner, hit, repository.spec)
+        except Gone as gone:
+            if not await repository.lost(key, gone.blob):
+                raise CannotTell("the bytes of this file are missing here; run reliquary verify") from gone
+            hit = await repository.file(key)
+            await self._responder.file(request, key, manner, hit, repository.spec)
+
+    async def _move(self, request: Request, spec: RepositorySpec, match: Moved) -> None:
+        prefix = identity.prefix(request.scope, request.headers, self._state.trust)
+        query = request.scope.get("query_string", b"").decode("latin-1")
+        place = f"{prefix}/{spec.title}/{paths.join(match.path)}" + (f"?{query}" if query else "")
+        headers: list[tuple[str, str]] = [("location", place), ("cache-control", "no-store")]
+        headers.append(("vary", "Accept, Accept-Encoding"))
+        await request.reply(Reply(301 if match.permanent else 302, headers=tuple(headers)))
+
+    async def _call(
+        self, request: Request, repository: Repository, actor: Actor, call: Call, segments: tuple[str, ...]
+    ) -> None:
+        state = self._state
+        state.access.require(actor, call.action, repository.spec, call.name)
+
+        async def permit(owner: RepositorySpec, action: Action, name: str) -> None:
+            state.access.require(actor, action, repository.spec, name)
+            if owner.id != repository.spec.id:
+                state.access.require(actor, action, owner, name)
+
+        shelf = await repository.shelf(actor.name, permit, call)
+        incoming = WebIncoming(
+            request.receive,
+            method=request.method,
+            segments=segments,
+            query=paths.query(request.scope.get("query_string", b"")),
+            headers=request.headers,
+            base_url=identity.origin(request.scope, request.headers, state.trust) + repository.spec.title + "/",
+            limit=int(repository.spec.options.get("upload_limit", state.context.limits.upload_limit)),
+        )
+        await request.reply(await call.run(incoming, shelf))
+
+    async def _refuse(self, request: Request, format: Format, error: ReliquaryError, raw: bytes) -> None:
+        """Dress the error, or cut the connection when the answer has begun."""
+        if request.started or (isinstance(error, Broken) and request.method not in READS):
+            cut(request.scope)
+            return
+        self._state.context.count(f"errors_{error.status}")
+        reply = format.dress(error, request.headers.get("accept", ""))
+        more = error_headers(error, format.challenges)
+        more += self._page_headers(format, raw)
+        if error.status == 413:
+            more.append(("connection", "close"))
+        await request.reply(with_headers(reply, more))
+
+    def _page_headers(self, format: Format, raw: bytes) -> list[tuple[str, str]]:
+        """Vary and CORS of a page go with its errors too (npm/cli#3656)."""
+        try:
+            match = format.match("GET", paths.split(raw.partition(b"/")[2]), {})
+        except ReliquaryError:
+            return []
+        if not isinstance(match, PageKey):
+            return []
+        manner = format.manner(match)
+        return [("vary", vary(manner)), *manner.headers]
+
+
+def _not_for(format: Format, method: str, segments: tuple[str, ...], query: object) -> ReliquaryError:
+    """404 where no method finds anything, else 405 with those that do."""
+    allow = []
+    for each in METHODS:
+        try:
+            match = format.match(each, segments, {})
+        except ReliquaryError:
+            continue
+        if isinstance(match, Call) or (match is not None and each in READS):
+            allow.append(each)
+    if not allow or method in allow:
+        return NotHere("there is nothing at this address")
+    return WrongMethod(f"this address does not take {method[:20]}", allow=tuple(allow))

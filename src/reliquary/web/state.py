@@ -1,0 +1,80 @@
+"""The snapshots that requests look at, and how they are swapped when something changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from reliquary.access.may import Access
+from reliquary.catalog.changes import Watch
+from reliquary.formats.base import Format
+from reliquary.repositories.build import Estate
+from reliquary.repositories.context import Context
+from reliquary.types import RepositorySpec
+from reliquary.web.identity import Trust
+
+Reload = Callable[[], "asyncio.Future[tuple[Access, Estate]]"]
+
+
+class State:
+    """One worker's view: immutable snapshots, replaced whole; readers never lock.
+
+    Args:
+        rebuild: reads accounts and repositories and makes new snapshots.
+        watch: tells, without a query, whether any process committed something.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        formats: Mapping[str, Format],
+        trust: Trust,
+        watch: Watch,
+        access: Access,
+        estate: Estate,
+        rebuild: Callable[[], object],
+    ) -> None:
+        self.context = context
+        self.formats = formats
+        self.trust = trust
+        self.access = access
+        self.estate = estate
+        self.ready = True
+        self._watch = watch
+        self._rebuild = rebuild
+        self._lock = asyncio.Lock()
+        self._seen = 0
+
+    async def begin(self) -> None:
+        """Note where the changes stand."""
+        self._seen = await self.context.catalog.changes.latest()
+
+    def behind(self) -> bool:
+        """Whether something was committed since the last look: microseconds, no query."""
+        return self._watch.changed()
+
+    async def catch_up(self) -> None:
+        """Read the new Change rows and forget what they name; swap the snapshots when the
+        configuration changed."""
+        async with self._lock:
+            while changes := await self.context.catalog.changes.since(self._seen):
+                for change in changes:
+                    if change.scope is not None and change.repository_id is not None:
+                        ids = (change.repository_id, *self.estate.around(change.repository_id))
+                        self.context.hot.drop(ids, (change.scope,))
+                if any(change.scope is None for change in changes):
+                    await self.reload()
+                self._seen = changes[-1].seq
+
+    async def reload(self) -> None:
+        """Make new snapshots from the catalog."""
+        self.access, self.estate = await self._rebuild()  # type: ignore[misc]
+        self.context.hot.clear()
+
+    def specs(self) -> Sequence[RepositorySpec]:
+        """Every repository's configuration."""
+        return self.estate.specs
+
+    def close(self) -> None:
+        """Close the watching connection."""
+        self._watch.close()

@@ -1,0 +1,191 @@
+"""A shelf in memory, and requests to it: what verbs and queries are run against."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import IO, Any, TypeVar
+
+from reliquary.errors import AlreadyThere, Forbidden, Malformed, NotHere, TooLarge, WrongMethod
+from reliquary.formats.base import Part, Received, Reply
+from reliquary.types import Action, Digests, Entry
+
+T = TypeVar("T")
+NOW = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+@dataclass
+class MemoryReceived:
+    data: bytes
+    digests: Digests
+    discarded: bool = False
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def open(self) -> IO[bytes]:
+        return io.BytesIO(self.data)
+
+    async def discard(self) -> None:
+        self.discarded = True
+
+
+def digest(algorithm: str, data: bytes) -> str:
+    hasher = hashlib.blake2b(digest_size=32) if algorithm == "blake2b_256" else hashlib.new(algorithm)
+    hasher.update(data)
+    return hasher.hexdigest()
+
+
+@dataclass
+class MemoryShelf:
+    """Implements `reliquary.formats.base.Shelf`; ``asked`` is what was permitted, in order."""
+
+    hosted: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+    forbidden: frozenset[str] = frozenset()
+    upstream: dict[str, Reply] = field(default_factory=dict)
+    rows: dict[str, tuple[Entry, bytes]] = field(default_factory=dict)
+    facts: dict[str, dict[str, str]] = field(default_factory=dict)
+    events: list[tuple[str, str, int, str, int]] = field(default_factory=list)
+    asked: list[tuple[Action, str]] = field(default_factory=list)
+    received: list[MemoryReceived] = field(default_factory=list)
+    repository: str = "pypi/main"
+    publisher: str | None = "ann"
+    now: datetime = NOW
+
+    async def permit(self, action: Action, name: str) -> None:
+        self.asked.append((action, name))
+        if name in self.forbidden:
+            raise Forbidden(f"you may not {action} {name}")
+
+    async def entries(self, name: str) -> Sequence[Entry]:
+        return [entry for entry, _ in self.rows.values() if entry.name == name]
+
+    async def names(self) -> Sequence[tuple[str, int]]:
+        there = {entry.name for entry, _ in self.rows.values()}
+        found = {name: serial for name, _, _, _, serial in self.events if name in there}
+        return sorted(found.items())
+
+    async def changes(self, since: int) -> Sequence[tuple[str, str, int, str, int]]:
+        return [event for event in self.events if event[4] > since]
+
+    async def properties(self, name: str) -> Mapping[str, str]:
+        return dict(self.facts.get(name, {}))
+
+    async def set_properties(self, name: str, values: Mapping[str, str | None]) -> None:
+        merged = {**self.facts.get(name, {}), **values}
+        self.facts[name] = {key: value for key, value in merged.items() if value is not None}
+
+    async def read(self, key: str, limit: int = 1_048_576) -> bytes:
+        if key not in self.rows:
+            raise NotHere(f"no {key}")
+        if len(self.rows[key][1]) > limit:
+            raise TooLarge("too large")
+        return self.rows[key][1]
+
+    async def receive(
+        self, chunks: AsyncIterator[bytes], *, algorithms: Sequence[str] = (), limit: int | None = None
+    ) -> Received:
+        data = b"".join([chunk async for chunk in chunks])
+        received = MemoryReceived(data, {name: digest(name, data) for name in {"sha256", *algorithms}})
+        self.received.append(received)
+        return received
+
+    async def inspect(self, look: Callable[[], T]) -> T:
+        return look()
+
+    async def add(
+        self, additions: Sequence[tuple[Entry, Received | bytes]], *, exclusive: bool = True, replace: bool = False
+    ) -> bool:
+        for entry, _ in additions:
+            taken = [row for row, _ in self.rows.values() if (row.name, row.filename) == (entry.name, entry.filename)]
+            if exclusive and any(row.key != entry.key for row in taken):
+                raise AlreadyThere(f"{entry.filename} has other bytes")
+        fresh = [pair for pair in additions if pair[0].key not in self.rows]
+        for entry, data in fresh:
+            self.rows[entry.key] = (entry, data if isinstance(data, bytes) else data.open().read())
+        if fresh:
+            self._note(additions[0][0], "add")
+        return bool(fresh)
+
+    async def update(self, entries: Sequence[Entry], action: str) -> None:
+        for entry in entries:
+            self.rows[entry.key] = (entry, self.rows[entry.key][1])
+        self._note(entries[0], action)
+
+    async def remove(self, keys: Sequence[str], action: str = "remove") -> int:
+        there = [key for key in keys if key in self.rows]
+        for key in there:
+            self._note(self.rows.pop(key)[0], action)
+        return len(there)
+
+    async def forward(self, path: str, headers: Mapping[str, str]) -> Reply:
+        if path not in self.upstream:
+            raise NotHere(f"no {path} upstream")
+        return self.upstream[path]
+
+    def _note(self, entry: Entry, action: str) -> None:
+        self.events.append((entry.name, entry.version, int(self.now.timestamp()), action, len(self.events) + 1))
+
+
+@dataclass
+class MemoryPart:
+    name: str
+    data: bytes
+    filename: str | None = None
+    read: bool = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        self.read = True
+        for start in range(0, len(self.data), 100):
+            yield self.data[start : start + 100]
+
+    async def text(self, limit: int = 1_048_576) -> str:
+        self.read = True
+        if len(self.data) > limit:
+            raise TooLarge("too large")
+        return self.data.decode()
+
+
+@dataclass
+class Request:
+    """Implements `reliquary.formats.base.Incoming`."""
+
+    method: str = "POST"
+    segments: tuple[str, ...] = ()
+    form: Sequence[MemoryPart] | None = None
+    data: bytes = b""
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    base_url: str = "http://packages.example/pypi/main/"
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield self.data
+
+    async def body(self, limit: int) -> bytes:
+        if len(self.data) > limit:
+            raise TooLarge("too large")
+        return self.data
+
+    async def parts(self) -> AsyncIterator[Part]:
+        if self.form is None:
+            raise Malformed("no form")
+        for part in self.form:
+            yield part
+            assert part.read, "a part must be read before the next one"
+
+
+def refusing() -> MemoryShelf:
+    """The shelf of a proxy."""
+
+    class Refusing(MemoryShelf):
+        async def receive(
+            self, chunks: AsyncIterator[bytes], *, algorithms: Sequence[str] = (), limit: int | None = None
+        ) -> Received:
+            raise WrongMethod("a proxy takes no publishing")
+
+    return Refusing(hosted=False)
