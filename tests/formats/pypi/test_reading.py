@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,8 +26,8 @@ def html(body: str, url: str = URL, kind: str = "text/html", key: PageKey = PAGE
     return FORMAT.read(key, Source(url, kind, body.encode()))
 
 
-def from_json(*files: Any, kind: str = JSON, **document: Any) -> Reading:
-    return FORMAT.read(PAGE, Source(URL, kind, json.dumps({"files": files, **document}).encode()))
+def from_json(*files: Any, kind: str = JSON, document: Mapping[str, Any] | None = None) -> Reading:
+    return FORMAT.read(PAGE, Source(URL, kind, json.dumps({"files": files, **(document or {})}).encode()))
 
 
 def urls(reading: Reading) -> list[str | None]:
@@ -47,8 +48,10 @@ def test_a_full_json_file() -> None:
             "provenance": "https://index.example/integrity/x",
             "new-key": [1],
         },
-        meta={"api-version": "1.9", "_last-serial": 12},
-        **{"project-status": {"status": "deprecated", "reason": "use other"}},
+        document={
+            "meta": {"api-version": "1.9", "_last-serial": 12},
+            "project-status": {"status": "deprecated", "reason": "use other"},
+        },
     )
     entry, sidecar = reading.entries
     assert entry.key == f"files/demo/{SHA}/demo-1.0.0-py3-none-any.whl"
@@ -123,7 +126,8 @@ def test_html_attributes() -> None:
     first, sidecar, second, third = html(
         f'<a href="/f/demo-1-py3-none-any.whl#sha256={SHA.upper()}&egg=demo" data-requires-python="&gt;=3.8,&lt;4"'
         f' data-yanked data-core-metadata="sha256={SHA}" data-upload-time="2026-01-02T03:04:05Z" data-size="12">x</a>'
-        f'<a href="https://f.example/demo-1.tar.gz#md5={"b" * 32}" data-yanked="it&#39;s bad" data-core-metadata="true">x</a>'
+        f'<a href="https://f.example/demo-1.tar.gz#md5={"b" * 32}" data-yanked="it&#39;s bad"'
+        ' data-core-metadata="true">x</a>'
         '<a href="demo-2-py3-none-any.whl" data-dist-info-metadata="true" data-yanked="">x</a>'
         "<!--SERIAL 55-->"
     ).entries
@@ -156,7 +160,8 @@ def test_the_text_names_a_file_whose_address_does_not() -> None:
 
 def test_links_that_are_no_artefacts() -> None:
     reading = html(
-        '<h1>Index of /demo</h1><a href="../">Parent</a><a href="demo-1.tar.gz.asc">s</a><a href="mailto:x@y.example">m</a>'
+        '<h1>Index of /demo</h1><a href="../">Parent</a><a href="demo-1.tar.gz.asc">s</a>'
+        '<a href="mailto:x@y.example">m</a>'
         '<a href="http://[bad/demo-1.zip">b</a><a>n</a><a href="demo-1.zip">a</a><a href="demo-1.zip#again">a</a>'
     )
     assert urls(reading) == [URL + "demo-1.zip"]
@@ -203,6 +208,7 @@ def test_an_empty_page_is_a_page(body: str) -> None:
         '{"message": "not an index"}',
         '{"files": null}',
         '{"files": [1]}',
+        '{"files": [{"filename": "demo-\\ud800.zip", "url": "x"}]}',
         "[]",
         '{"a":' * 50_000,
     ],

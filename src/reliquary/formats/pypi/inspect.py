@@ -24,7 +24,7 @@ _CHUNK = 1_048_576
 _UNHASHED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 _HASHES = ("sha256", "sha384", "sha512")
 _PLATFORM = re.compile(
-    r"any|win32|win_\w+|(?:linux|macosx|manylinux|musllinux|android|ios|pyodide|pyemscripten|emscripten|wasi"
+    r"any|win32|win_\w+|(?:linux|macosx|manylinux\d*|musllinux|android|ios|pyodide|pyemscripten|emscripten|wasi"
     r"|freebsd|netbsd|openbsd|dragonfly|solaris|sunos|aix|cygwin|mingw)_\w+"
 )
 _REFERENCE = re.compile(r"[\w.]+\s*(?::\s*[\w.]+)?\s*(?:\[[^\]]*\])?")
