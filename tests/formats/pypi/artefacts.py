@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import io
 import tarfile
@@ -44,7 +45,7 @@ def pack(files: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> byte
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", method) as archive:
         for path, data in files.items():
-            archive.writestr(path, data)
+            archive.writestr(zipfile.ZipInfo(path), data, method)
     return target.getvalue()
 
 
@@ -62,11 +63,11 @@ def sdist(
     root = folder or f"{name}-{version}"
     files = {f"{root}/PKG-INFO": metadata(name, version) if meta is None else meta, f"{root}/demo.py": b"x = 1\n"}
     target = io.BytesIO()
-    with tarfile.open(fileobj=target, mode="w:gz", format=kind) as archive:
+    with tarfile.open(fileobj=target, mode="w", format=kind) as archive:
         for path, data in {**files, **(members or {})}.items():
             member = tarfile.TarInfo(path)
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
         for member in odd:
             archive.addfile(member)
-    return target.getvalue()
+    return gzip.compress(target.getvalue(), mtime=0)
