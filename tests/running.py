@@ -125,7 +125,9 @@ def environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("RELIQUARY_")} | more
 
 
-def start(data: Path, *, config: str | None = None, port: int | None = None, **env: str) -> Running:
+def start(
+    data: Path, *, config: str | None = None, port: int | None = None, env: Mapping[str, str] | None = None
+) -> Running:
     """Start a server on a data folder and wait until it is ready.
 
     Args:
@@ -141,7 +143,9 @@ def start(data: Path, *, config: str | None = None, port: int | None = None, **e
         path.write_text(config)
         command += ["--config", str(path)]
     with log.open("ab") as sink:
-        process = subprocess.Popen(command, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL, env=environment(**env))
+        process = subprocess.Popen(
+            command, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL, env=environment(**(env or {}))
+        )
     server = Running(process, port, data, log)
     try:
         _wait(server)
@@ -166,9 +170,9 @@ def _wait(server: Running) -> None:
 
 
 @contextmanager
-def running(data: Path, *, config: str | None = None, **env: str) -> Iterator[Running]:
+def running(data: Path, *, config: str | None = None, env: Mapping[str, str] | None = None) -> Iterator[Running]:
     """A server for the length of a ``with`` block."""
-    server = start(data, config=config, **env)
+    server = start(data, config=config, env=env)
     try:
         yield server
     finally:
