@@ -131,10 +131,10 @@ async def open_world(settings: Settings, outgoing: Outgoing | None = None) -> Wo
             specs = [without_upstreams(spec) for spec in specs]
         return access, build(specs, known, context, dialer.dial, access.readable_by_all_readers_of)
 
+    seen = await catalog.changes.latest()
     access, estate = await rebuild()
     trust = Trust(settings.trusted_proxies, tuple(host.lower() for host in settings.allowed_hosts), settings.public_url)
-    state = State(context, known, trust, catalog.changes.watch(), access, estate, rebuild)
-    await state.begin()
+    state = State(context, known, trust, catalog.changes.watch(), access, estate, rebuild, seen)
     return World(settings, known, context, state, dialer, store)
 
 

@@ -259,10 +259,12 @@ class ProxyShelf(_Shelf):
         return await super().entries(name)
 
     async def forward(self, path: str, headers: Mapping[str, str]) -> Reply:
-        """Ask each upstream in turn, beside its index address and below it."""
+        """Ask each upstream in turn, beside its index."""
         sent = {name: value for name, value in headers.items() if name == "accept"}
+        index = self._proxy.format.pages("")[0]
         for upstream in self._proxy.upstreams:
-            outcome = await upstream.fetch(_beside(upstream.base, path), headers=sent, limit=FORWARDED)
+            base = self._proxy.format.locate(index, upstream.base) or upstream.base
+            outcome = await upstream.fetch(_beside(base, path), headers=sent, limit=FORWARDED)
             if isinstance(outcome, Document):
                 kind = outcome.headers.get("content-type", "application/octet-stream")
                 return Reply(200, outcome.body, kind)

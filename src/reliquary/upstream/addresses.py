@@ -41,10 +41,12 @@ BARRED = tuple(
 )
 PRIVATE = tuple(
     ipaddress.ip_network(text)
-    for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7", "fec0::/10")
-    # Networks for documentation and benchmarks: nobody's own, but what names resolve to behind a
-    # transparent gateway.
-    + ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "198.18.0.0/15", "2001:db8::/32")
+    for text in (
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7", "fec0::/10"),
+        # Networks for documentation and benchmarks: nobody's own, but what names resolve to behind a
+        # transparent gateway.
+        *("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "198.18.0.0/15", "2001:db8::/32"),
+    )
 )
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 

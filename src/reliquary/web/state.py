@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from reliquary.access.may import Access
 from reliquary.catalog.changes import Watch
@@ -13,14 +13,13 @@ from reliquary.repositories.context import Context
 from reliquary.types import RepositorySpec
 from reliquary.web.identity import Trust
 
-Reload = Callable[[], "asyncio.Future[tuple[Access, Estate]]"]
-
 
 class State:
     """One worker's view: immutable snapshots, replaced whole; readers never lock.
 
     Args:
         rebuild: reads accounts and repositories and makes new snapshots.
+        seen: the last change that ``access`` and ``estate`` surely hold.
         watch: tells, without a query, whether any process committed something.
     """
 
@@ -32,7 +31,8 @@ class State:
         watch: Watch,
         access: Access,
         estate: Estate,
-        rebuild: Callable[[], object],
+        rebuild: Callable[[], Awaitable[tuple[Access, Estate]]],
+        seen: int = 0,
     ) -> None:
         self.context = context
         self.formats = formats
@@ -43,32 +43,41 @@ class State:
         self._watch = watch
         self._rebuild = rebuild
         self._lock = asyncio.Lock()
-        self._seen = 0
-
-    async def begin(self) -> None:
-        """Note where the changes stand."""
-        self._seen = await self.context.catalog.changes.latest()
+        self._seen = seen
+        self._behind = False
 
     def behind(self) -> bool:
-        """Whether something was committed since the last look: microseconds, no query."""
-        return self._watch.changed()
+        """Whether something was committed that was not read yet: microseconds, no query."""
+        if self._watch.changed():
+            self._behind = True
+        return self._behind
 
     async def catch_up(self) -> None:
         """Read the new Change rows and forget what they name; swap the snapshots when the
         configuration changed."""
         async with self._lock:
-            while changes := await self.context.catalog.changes.since(self._seen):
-                for change in changes:
-                    if change.scope is not None and change.repository_id is not None:
-                        ids = (change.repository_id, *self.estate.around(change.repository_id))
-                        self.context.hot.drop(ids, (change.scope,))
-                if any(change.scope is None for change in changes):
-                    await self.reload()
-                self._seen = changes[-1].seq
+            if not self._behind:
+                return
+            self._behind = False
+            try:
+                await self._read_changes()
+            except BaseException:
+                self._behind = True
+                raise
+
+    async def _read_changes(self) -> None:
+        while changes := await self.context.catalog.changes.since(self._seen):
+            for change in changes:
+                if change.scope is not None and change.repository_id is not None:
+                    ids = (change.repository_id, *self.estate.around(change.repository_id))
+                    self.context.hot.drop(ids, (change.scope,))
+            if any(change.scope is None for change in changes):
+                await self.reload()
+            self._seen = changes[-1].seq
 
     async def reload(self) -> None:
         """Make new snapshots from the catalog."""
-        self.access, self.estate = await self._rebuild()  # type: ignore[misc]
+        self.access, self.estate = await self._rebuild()
         self.context.hot.clear()
 
     def specs(self) -> Sequence[RepositorySpec]:
