@@ -40,10 +40,10 @@ def test_defaults_are_a_running_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_later_places_win(tmp_path: Path) -> None:
-    path = write(tmp_path, 'port = 1\nhost = "a"\nworkers = 2\n[upstreams]\npypi = "none"\nnpm = "none"\n')
+    path = write(tmp_path, 'port = 1\nhost = "a"\nretries = 2\n[upstreams]\npypi = "none"\nnpm = "none"\n')
     environ = {"RELIQUARY_HOST": "b", "RELIQUARY_WORKERS": "3", "RELIQUARY_UPSTREAMS__NPM": "https://npm.example"}
-    settings = load(path, environ, workers=4, data=None)
-    assert (settings.port, settings.host, settings.workers, settings.data) == (1, "b", 4, Path("var"))
+    settings = load(path, environ, retries=4, data=None)
+    assert (settings.port, settings.host, settings.retries, settings.data) == (1, "b", 4, Path("var"))
     assert settings.upstreams["pypi"] == ()
     assert [each.url for each in settings.upstreams["npm"]] == ["https://npm.example/"]
     assert load(None, {"RELIQUARY_CONFIG": str(path)}).port == 1
@@ -103,7 +103,7 @@ def test_a_wrong_variable_or_flag_is_named(tmp_path: Path) -> None:
     with pytest.raises(WrongSettings, match=r"RELIQUARY_PROT is no known setting; did you mean RELIQUARY_PORT\?"):
         load(None, {"RELIQUARY_PROT": "1"})
     with pytest.raises(WrongSettings, match="the environment: port"):
-        load(write(tmp_path, "workers = 2"), {"RELIQUARY_PORT": "x"})
+        load(write(tmp_path, "retries = 2"), {"RELIQUARY_PORT": "x"})
     with pytest.raises(WrongSettings, match="the command line: port"):
         load(None, {"RELIQUARY_PORT": "1"}, port="x")
     with pytest.raises(WrongSettings, match="cannot be read"):

@@ -91,12 +91,16 @@ class World:
 
 
 async def flush(context: Context) -> None:
-    """Write the last-used times that reads left behind."""
+    """Write the last-used times of files and tokens that requests left behind."""
     stamps = dict(context.used)
     context.used.clear()
-    if stamps:
-        with contextlib.suppress(ReliquaryError):
+    tokens = dict(context.tokens_used)
+    context.tokens_used.clear()
+    with contextlib.suppress(ReliquaryError):
+        if stamps:
             await context.catalog.files.used(stamps)
+        if tokens:
+            await context.catalog.accounts.token_used(tokens)
 
 
 async def open_world(settings: Settings, outgoing: Outgoing | None = None) -> World:

@@ -210,14 +210,13 @@ class Settings(BaseSettings):
     public_url: Annotated[str, AfterValidator(_public_url)] | None = Field(
         default=None, description="address that clients see, with its path prefix; unset: as the client addressed us"
     )
-    workers: int = Field(default=1, ge=1, le=64, description="server processes")
     tls_cert: Path | None = Field(default=None, description="certificate chain (PEM) to serve https with")
     tls_key: Path | None = Field(default=None, description="private key of the certificate (PEM)")
     database_url: SecretStr | None = Field(
         default=None, description="SQLAlchemy address of the database; unset: `reliquary.db` (SQLite) in `data`"
     )
     trusted_proxies: Networks = Field(
-        default=(), description="addresses or networks whose `X-Forwarded-*` and `X-Reliquary-Accel` are believed"
+        default=(), description="addresses or networks whose `X-Forwarded-*` headers are believed"
     )
     allowed_hosts: Texts = Field(default=(), description="values of `Host` that are answered; empty: any")
     upload_limit: Size = Field(default=ByteSize(5 * GIB), description="largest upload in bytes")

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from reliquary.cli import init, logs
 from reliquary.cli.common import Failure, read_settings
@@ -88,8 +87,10 @@ def announce(settings: Settings, prepared: init.Prepared) -> None:
         if not found.remotes:
             notes = "; ".join(found.notes)
             console.print(f"{name}: no upstream, main holds local only{f' ({notes})' if notes else ''}")
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    for name, format in formats().items():
-        for client in format.clients(f"{base}{name}/main/"):
-            table.add_row(f"[bold]{client.client}[/bold]", client.lines[0])
-    console.print(table)
+    rows = [
+        (client.client, client.lines[0])
+        for name, format in formats().items()
+        for client in format.clients(f"{base}{name}/main/")
+    ]
+    for client, line in rows:
+        console.print(f"  [bold]{client:<8}[/bold]{line}")

@@ -17,6 +17,8 @@ log = structlog.get_logger("reliquary.jobs")
 TICK = 5.0
 FLUSH = 30.0
 TIDY = 3600.0
+SOON = 60.0
+"""Seconds after a start at which the first tidying begins: a restart must not be slow for it."""
 KEPT_CHANGES = 100_000
 
 
@@ -37,7 +39,7 @@ class Runner:
         """Begin."""
         self._tasks = [
             asyncio.create_task(self._every(FLUSH, self._flush)),
-            asyncio.create_task(self._every(TIDY, self._tidy, at_once=True)),
+            asyncio.create_task(self._every(TIDY, self._tidy, first=SOON)),
             asyncio.create_task(self._every(TICK, self._queue)),
         ]
 
@@ -47,9 +49,8 @@ class Runner:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]], *, at_once: bool = False) -> None:
-        if not at_once:
-            await asyncio.sleep(seconds)
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]], *, first: float | None = None) -> None:
+        await asyncio.sleep(seconds if first is None else first)
         while True:
             try:
                 await work()

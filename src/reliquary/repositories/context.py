@@ -57,6 +57,7 @@ class Context:
     monotonic: Callable[[], float] = time.monotonic
     flights: Flights = field(default_factory=Flights)
     used: dict[tuple[int, str], datetime] = field(default_factory=dict)
+    tokens_used: dict[int, datetime] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 

@@ -58,7 +58,7 @@ class Serve:
         identity.check_host(request.headers, state.trust)
         name, _, rest = raw.partition(b"/")
         repository = state.estate.get(format.name, paths.split(name)[0])
-        actor = await state.access.identify(request.headers.get("authorization"))
+        actor = await state.identify(request.headers.get("authorization"))
         if repository is None:
             raise NotHere(f"there is no repository of that name; GET / lists those of format {format.name}")
         state.context.count("requests")

@@ -10,7 +10,7 @@ from reliquary.catalog.changes import Watch
 from reliquary.formats.base import Format
 from reliquary.repositories.build import Estate
 from reliquary.repositories.context import Context
-from reliquary.types import RepositorySpec
+from reliquary.types import Actor, RepositorySpec
 from reliquary.web.identity import Trust
 
 
@@ -45,6 +45,13 @@ class State:
         self._lock = asyncio.Lock()
         self._seen = seen
         self._behind = False
+
+    async def identify(self, authorization: str | None) -> Actor:
+        """Who asks; a token's use is noted. Raises Unauthenticated for credentials that are not good."""
+        actor = await self.access.identify(authorization)
+        if actor.token_id is not None:
+            self.context.tokens_used[actor.token_id] = self.context.now()
+        return actor
 
     def behind(self) -> bool:
         """Whether something was committed that was not read yet: microseconds, no query."""

@@ -34,7 +34,7 @@ class Home:
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
             origin = identity.origin(request.scope, headers, self._state.trust)
-            actor = await self._state.access.identify(headers.get("authorization"))
+            actor = await self._state.identify(headers.get("authorization"))
         except ReliquaryError as error:
             more = {"www-authenticate": 'Basic realm="Reliquary"'} if error.status == 401 else {}
             return PlainTextResponse(error.message + "\n", error.status, headers={**HEADERS, **more})
