@@ -41,7 +41,7 @@ def test_defaults_are_a_running_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_later_places_win(tmp_path: Path) -> None:
     path = write(tmp_path, 'port = 1\nhost = "a"\nretries = 2\n[upstreams]\npypi = "none"\nnpm = "none"\n')
-    environ = {"RELIQUARY_HOST": "b", "RELIQUARY_WORKERS": "3", "RELIQUARY_UPSTREAMS__NPM": "https://npm.example"}
+    environ = {"RELIQUARY_HOST": "b", "RELIQUARY_RETRIES": "3", "RELIQUARY_UPSTREAMS__NPM": "https://npm.example"}
     settings = load(path, environ, retries=4, data=None)
     assert (settings.port, settings.host, settings.retries, settings.data) == (1, "b", 4, Path("var"))
     assert settings.upstreams["pypi"] == ()
