@@ -70,10 +70,13 @@ class Filling:
         if rows or self._download(key, None) is not None:
             return rows[0] if rows else None
         # Only the index knows the file (an address from a lock file, on an empty cache).
-        for page in self._proxy.format.pages(key.scope):
-            await self._proxy.settle(page)
-        rows = await self._context.catalog.files.find([self._proxy.spec.id], key.path)
-        return rows[0] if rows else None
+        for look in (self._proxy.settle, self._proxy.look_again):
+            for page in self._proxy.format.pages(key.scope):
+                await look(page)
+            rows = await self._context.catalog.files.find([self._proxy.spec.id], key.path)
+            if rows:
+                return rows[0]
+        return None
 
     def _located(self, key: FileKey) -> Entry | None:
         """An entry for a file that no index named: its address follows from its path."""
@@ -128,7 +131,8 @@ class Filling:
         self, key: FileKey, row: StoredFile | None, entry: Entry, state: UpstreamState | None = None
     ) -> FileHit:
         fill = await self._join(key, row, entry, state)
-        if not await fill.begun():
+        if key.path in self._bad or not await fill.begun():
+            # Bytes that were wrong once are checked whole before anybody sees one of them.
             await fill.wait()
             return await self._again(key)
         head = await fill.head()
@@ -181,6 +185,7 @@ class Filling:
             else:
                 receipt = await sink.finish()
                 verify(receipt.size, receipt.digests)
+            self._bad.pop(key.path, None)
         except Unavailable:
             self._context.count("mismatches")
             self._bad[key.path] = self._context.monotonic() + COOL

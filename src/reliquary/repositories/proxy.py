@@ -93,6 +93,15 @@ class Proxy(Projection):
         self._fresh[key.path] = freshness
         return freshness
 
+    async def look_again(self, key: PageKey) -> None:
+        """A file is asked for that the settled page does not list: it may have come since, so ask
+        the upstream, unless it was asked a moment ago. Raises NotHere, Unavailable."""
+        state = await self._context.catalog.pages.state(self._spec.id, key.path)
+        if state is None or not self._upstreams:
+            return
+        if (self._context.now() - state.checked_at).total_seconds() > self._context.limits.negative_life:
+            await self.refresh(key)
+
     async def _settle(self, key: PageKey, state: UpstreamState | None) -> Freshness:
         now, life = self._context.monotonic(), self.life(key)
         if not self._upstreams:
