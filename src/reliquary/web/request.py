@@ -9,6 +9,8 @@ from typing import Any
 from reliquary.formats.base import Reply
 from reliquary.web.server import set_reason
 
+MOST_HEADERS = 200
+"""Headers that a request may have; joining thousands of one name would not be linear."""
 Scope = MutableMapping[str, Any]
 
 
@@ -20,7 +22,7 @@ class Request:
         now: the time, UTC.
     """
 
-    __slots__ = ("_send", "headers", "method", "now", "receive", "scope", "started")
+    __slots__ = ("_send", "flooded", "headers", "method", "now", "receive", "scope", "started")
 
     def __init__(self, scope: Scope, receive: Any, send: Any, now: Callable[[], datetime]) -> None:
         self.scope = scope
@@ -29,7 +31,8 @@ class Request:
         self.now = now
         self.method: str = scope["method"]
         self.headers: dict[str, str] = {}
-        for name, value in scope["headers"]:
+        self.flooded = len(scope["headers"]) > MOST_HEADERS
+        for name, value in scope["headers"][:MOST_HEADERS]:
             key, text = name.decode("latin-1"), value.decode("latin-1")
             self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
         self.started = False

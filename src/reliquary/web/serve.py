@@ -11,6 +11,7 @@ import structlog
 from reliquary.errors import (
     Broken,
     CannotTell,
+    Malformed,
     NotHere,
     ReliquaryError,
     WrongMethod,
@@ -55,6 +56,8 @@ class Serve:
 
     async def _answer(self, request: Request, format: Format, raw: bytes) -> None:
         state = self._state
+        if request.flooded:
+            raise Malformed("the request has too many headers")
         identity.check_host(request.headers, state.trust)
         name, _, rest = raw.partition(b"/")
         repository = state.estate.get(format.name, paths.split(name)[0])
