@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import time
 import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -314,6 +315,21 @@ async def test_stale_temporary_files_are_cleaned(disk: DiskStore, tmp_path: Path
     await fresh.commit()
     with pytest.raises(CannotTell):
         await stale.commit()
+
+
+async def test_temporary_files_of_dead_writers_are_cleaned(disk: DiskStore, tmp_path: Path) -> None:
+    at_work = await disk.writer()
+    await at_work.write(DATA)
+    dead, newborn = tmp_path / "tmp" / "dead", tmp_path / "tmp" / "newborn"
+    for path in (dead, newborn):
+        path.write_bytes(DATA)
+    past = time.time() - 60
+    for path in (tmp_path / "tmp").iterdir():
+        os.utime(path, None if path == newborn else (past, past))
+    assert await disk.clean(3600) == 1
+    assert not dead.exists() and newborn.exists()
+    newborn.unlink()
+    assert (await at_work.commit()).size == len(DATA)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

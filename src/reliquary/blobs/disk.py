@@ -19,8 +19,11 @@ from typing import IO
 
 from reliquary.blobs import check_name, in_thread
 from reliquary.blobs.base import CHUNK, BlobInfo, Receipt, Verifier
-from reliquary.blobs.files import Spool, disk_errors, read_at, read_cached
+from reliquary.blobs.files import Spool, disk_errors, held, read_at, read_cached
 from reliquary.errors import Broken, CannotTell, NotHere
+
+YOUNG = 10.0
+"""Seconds that a temporary file is left alone: another process may be about to lock or name it."""
 
 
 class DiskWriter:
@@ -75,8 +78,11 @@ class DiskWriter:
         return receipt
 
     def _place(self, receipt: Receipt) -> None:
-        self._spool.close(sync=self._durable)
+        if self._durable:
+            self._spool.sync()
+        # Open until it has its name, so that nobody clears it away as a dead writer's.
         self._store.place(self._spool.path, receipt, durable=self._durable)
+        self._spool.close()
 
     async def abort(self) -> None:
         """Throw the bytes away; does nothing after a commit."""
@@ -99,15 +105,17 @@ class DiskStore:
                 await in_thread(lambda folder: folder.mkdir(parents=True, exist_ok=True), folder)
 
     async def clean(self, older_than: float) -> int:
-        """Remove temporary files that nobody wrote to for ``older_than`` seconds; their count."""
-        return await in_thread(self._clean, time.time() - older_than)
+        """Remove temporary files that nobody wrote to for ``older_than`` seconds, and those whose
+        writer died; their count."""
+        return await in_thread(self._clean, time.time(), older_than)
 
-    def _clean(self, before: float) -> int:
+    def _clean(self, now: float, older_than: float) -> int:
         count = 0
         with disk_errors("list temporary files"), os.scandir(self._temporary) as found:
             for each in found:
                 with suppress(FileNotFoundError):
-                    if each.stat().st_mtime <= before:
+                    idle = now - each.stat().st_mtime
+                    if idle >= older_than or (idle >= YOUNG and not held(Path(each.path))):
                         Path(each.path).unlink()
                         count += 1
         return count
@@ -128,9 +136,11 @@ class DiskStore:
         spool = Spool(self._unique())
         try:
             spool.append(data)
-            spool.close(sync=durable)
+            if durable:
+                spool.sync()
             receipt = spool.receipt()
             self.place(spool.path, receipt, durable=durable)
+            spool.close()
         except BaseException:
             spool.drop()
             raise

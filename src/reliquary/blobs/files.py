@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import os
 import threading
 import weakref
@@ -44,6 +45,8 @@ class Spool:
         self._lock = threading.Lock()
         with disk_errors("begin a file"):
             self._file = path.open("xb", buffering=0)
+            # Says that somebody is at it; a writer that dies lets go.
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def append(self, data: bytes) -> None:
         """Hash and write; raises Full or CannotTell."""
@@ -58,11 +61,14 @@ class Spool:
         with self._lock:
             return self._hashes.receipt()
 
-    def close(self, *, sync: bool = False) -> None:
-        """No more bytes; ``sync`` puts them on the platter first."""
+    def sync(self) -> None:
+        """Put what was written on the platter."""
         with self._lock, disk_errors("write a file"):
-            if sync and not self._file.closed:
-                os.fsync(self._file.fileno())
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """No more bytes."""
+        with self._lock, disk_errors("write a file"):
             self._file.close()
 
     def drop(self) -> None:
@@ -71,6 +77,16 @@ class Spool:
             self.close()
         with suppress(OSError):
             self.path.unlink()
+
+
+def held(path: Path) -> bool:
+    """Whether a `Spool` still has the file open, in any process."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def read_cached(fd: int, buffer: bytearray, offset: int) -> int | None:
