@@ -101,8 +101,13 @@ class Arrivals:
     async def _sidecar(self, entry: Entry, data: bytes) -> NewFile:
         receipt = await self._context.store.put(data, durable=False)
         now = self._context.now()
+        made = new_file(self._proxy.format, replace(entry, digests=dict(receipt.digests), size=receipt.size), now)
+        rows = await self._context.catalog.files.find([self._proxy.spec.id], entry.key)
+        if rows and rows[0].entry.digests.get("sha256") == receipt.blob:
+            # The same bytes keep their date: it is fixed when a row is made.
+            made = replace(made, etag=rows[0].etag, modified=rows[0].modified, first_seen=rows[0].first_seen)
         return replace(
-            new_file(self._proxy.format, replace(entry, digests=dict(receipt.digests), size=receipt.size), now),
+            made,
             blob=receipt.blob,
             size=receipt.size,
             digests=receipt.digests,

@@ -251,8 +251,23 @@ def test_a_fetched_wheel_teaches_its_metadata() -> None:
     assert kept is not None and kept.entry.data["requires_python"] == ">=2"
 
 
+def test_a_wheel_corrects_what_its_page_said() -> None:
+    lied = bare({"core_metadata": {"sha256": "a" * 64}})
+    arrival = FORMAT.arrive(lied, io.BytesIO(wheel()))
+    assert arrival is not None
+    ((sidecar, raw),) = arrival.sidecars
+    assert arrival.entry.data["core_metadata"] == {"sha256": digest("sha256", raw)} == dict(sidecar.digests)
+    again = FORMAT.renew(arrival.entry, lied)
+    assert again.data["core_metadata"] == arrival.entry.data["core_metadata"]
+    claimed = replace(sidecar, digests={"sha256": "a" * 64}, data={}, url="https://x.example/new.metadata")
+    kept = FORMAT.renew(sidecar, claimed)
+    assert (kept.digests, kept.url) == (sidecar.digests, claimed.url)
+    empty = FORMAT.arrive(lied, io.BytesIO(wheel(drop=("METADATA",))))
+    assert empty is not None and not empty.entry.data["core_metadata"] and not empty.sidecars
+    assert not FORMAT.renew(empty.entry, lied).data["core_metadata"]
+
+
 def test_nothing_is_learned() -> None:
-    assert FORMAT.arrive(bare({"core_metadata": {"sha256": "a" * 64}}), io.BytesIO(wheel())) is None
     assert FORMAT.arrive(bare(filename="demo-1.0.tar.gz"), io.BytesIO(sdist())) is None
     assert FORMAT.arrive(bare(), io.BytesIO(b"broken")) is None
 

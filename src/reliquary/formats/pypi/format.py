@@ -30,6 +30,8 @@ from reliquary.formats.pypi import dress, index, inspect, metadata, names, negot
 from reliquary.types import Entry
 
 _SIDECAR = ".metadata"
+_EXTRACTED: Mapping[str, bool] = {"extracted": True}
+"""Data of a sidecar that was made of its wheel, not fetched."""
 _PUBLIC = Public(client="pip", purl=None)
 
 
@@ -82,28 +84,34 @@ class PyPI:
         return Derived(wheel, partial(inspect.extract_metadata, name=key.name))
 
     def arrive(self, entry: Entry, file: IO[bytes]) -> Arrival | None:
-        """A wheel whose page named no metadata digest: it can be advertised from now on."""
-        known = entry.data.get("core_metadata")
-        if not entry.filename.endswith(".whl") or isinstance(known, Mapping):
+        """A wheel's METADATA is advertised as the wheel has it, whatever its page said of it."""
+        if not entry.filename.endswith(".whl"):
             return None
         try:
             raw = inspect.extract_metadata(file, entry.name)
         except NotHere:
-            return None
+            advertised = entry.data.get("core_metadata")
+            return Arrival(replace(entry, data={**entry.data, "core_metadata": False})) if advertised else None
         data = {**entry.data, "core_metadata": {"sha256": sha256(raw).hexdigest()}}
         if not data.get("requires_python") and (text := metadata.fields(raw).get("requires_python")):
             data["requires_python"] = text
         learned = replace(entry, data=data)
         sidecar = reading.sidecar_of(learned)
-        return Arrival(learned, [(replace(sidecar, size=len(raw)), raw)] if sidecar else [])
+        return Arrival(learned, [(replace(sidecar, size=len(raw), data=_EXTRACTED), raw)] if sidecar else [])
 
     def renew(self, known: Entry, new: Entry) -> Entry:
-        """What the bytes taught us stays where the page is silent, and the page does not contradict."""
+        """What the bytes taught us stays, as long as the page does not name other bytes.
+
+        Of METADATA the wheel itself is the better witness; a sidecar made of it is never replaced
+        by what a page says.
+        """
+        if known.data == _EXTRACTED and not known.listed:
+            return replace(known, url=new.url)
         shared = set(known.digests) & set(new.digests)
         if any(known.digests[algorithm] != new.digests[algorithm] for algorithm in shared):
             return new
         data = {name: known.data[name] for name in ("requires_python",) if name in known.data} | dict(new.data)
-        if not isinstance(data.get("core_metadata"), Mapping) and known.data.get("core_metadata"):
+        if "core_metadata" in known.data:
             data["core_metadata"] = known.data["core_metadata"]
         return replace(
             new,
