@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ from reliquary.upstream.base import Answer, Missing, Unchanged, Upstream
 
 if TYPE_CHECKING:
     from reliquary.repositories.proxy import Proxy
+
+WEB = ("text/html", "application/xhtml+xml")
 
 
 class Download:
@@ -62,8 +65,15 @@ class Download:
         raise NotHere(f"the upstream of {self._proxy.spec.title} has no {self._key.path}")
 
     def head(self, answer: Answer) -> Head:
-        """What is known before the first byte; raises Mismatch when the length is not the index's."""
+        """What is known before the first byte.
+
+        Raises:
+            Mismatch: the length is not the index's.
+            Unavailable: a web page came in place of a file that no digest would tell from it.
+        """
         promised = self._entry.size
+        if not self._entry.digests and self._portal(answer):
+            raise Unavailable("the upstream sent a web page where a file of another kind was asked for")
         if promised is not None and answer.size is not None and promised != answer.size:
             raise Mismatch(f"the upstream announces {answer.size} bytes where its index names {promised}")
         modified = _date(answer) or self._proxy.now()
@@ -73,6 +83,13 @@ class Download:
             etag=answer.headers.get("etag"),
             modified=modified,
         )
+
+    def _portal(self, answer: Answer) -> bool:
+        """Whether the answer's type cannot be that of the file: some network's login page is."""
+        kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+        filename = self._entry.filename
+        known = self._proxy.format.manner(self._key).immutable or any(mimetypes.guess_type(filename))
+        return kind in WEB and known and mimetypes.guess_type(filename)[0] not in WEB
 
     @asynccontextmanager
     async def span(self, start: int, stop: int) -> AsyncIterator[Answer | None]:
