@@ -17,7 +17,7 @@ from reliquary.access.passwords import Passwords
 from reliquary.catalog.engine import Catalog
 from reliquary.catalog.records import TokenRow, UserRow
 from reliquary.errors import Conflict, Forbidden, Malformed, NotHere, Unauthenticated
-from reliquary.types import Action, Actor, Scope
+from reliquary.types import Action, Actor, Grant, Scope
 
 SHORTEST = 8
 LONGEST = 1024
@@ -65,9 +65,32 @@ class Accounts:
         await self._rows.save_user(replace(user, password_hash=await self._hashed(name, password)))
 
     async def disable_user(self, by: Actor, name: str, *, disabled: bool = True) -> None:
-        """Shut an account with all its tokens, or open it again. Raises Forbidden, NotHere."""
+        """Shut an account with all its tokens, or open it again. Raises Forbidden, NotHere, Conflict
+        for the last administrator."""
         _only_admin(by)
+        if disabled:
+            await self._not_the_last(name)
         await self._rows.save_user(replace(await self._user(name), disabled=disabled))
+
+    async def set_admin(self, by: Actor, name: str, *, admin: bool) -> None:
+        """Make a user an administrator, or no longer. Raises Forbidden, NotHere, Conflict for the last one."""
+        _only_admin(by)
+        user = await self._user(name)
+        if not admin:
+            await self._not_the_last(name)
+        await self._rows.save_user(replace(user, admin=admin))
+
+    async def delete_user(self, by: Actor, name: str) -> None:
+        """Remove a user with tokens and grants. Raises Forbidden, NotHere, Conflict for the last administrator."""
+        _only_admin(by)
+        await self._user(name)
+        await self._not_the_last(name)
+        await self._rows.delete_user(name)
+
+    async def set_grants(self, by: Actor, name: str, grants: Sequence[Grant]) -> None:
+        """Make these the user's grants, in place of all others. Raises Forbidden, NotHere."""
+        _only_admin(by)
+        await self._rows.set_grants(name, grants)
 
     async def create_token(
         self,
@@ -133,6 +156,13 @@ class Accounts:
             await self._rows.add_user(UserRow(ADMIN, None, self._now(), admin=True))
         await self._rows.add_token(TokenRow("first start", ADMIN, digest, text[: tokens.SHOWN], self._now()))
         return path
+
+    async def _not_the_last(self, name: str) -> None:
+        """Raises Conflict when no other open account is an administrator's: nobody could undo it."""
+        users = (await self._rows.snapshot()).users
+        admins = {user.name for user in users if user.admin and not user.disabled}
+        if admins == {name}:
+            raise Conflict(f"{name} is the last administrator")
 
     async def _user(self, name: str) -> UserRow:
         for user in (await self._rows.snapshot()).users:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
+from reliquary.cli import package, repo, token, user
+from reliquary.cli.common import Failure
+from reliquary.cli.doctor import doctor
+from reliquary.cli.imports import import_
+from reliquary.cli.maintain import gc, purge, refresh, verify
 from reliquary.cli.serve import serve
+from reliquary.cli.upstreams import upstreams
 
 app = typer.Typer(
     name="reliquary",
@@ -14,6 +22,13 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(serve)
+app.add_typer(repo.app, name="repo")
+app.add_typer(user.app, name="user")
+app.add_typer(token.app, name="token")
+app.add_typer(package.app, name="package")
+app.command("import")(import_)
+for command in (refresh, purge, gc, verify, doctor, upstreams):
+    app.command()(command)
 
 
 @app.callback()
@@ -23,4 +38,8 @@ def reliquary() -> None:
 
 def main() -> None:
     """Entry point of the console script."""
-    app()
+    try:
+        app()
+    except Failure as failure:
+        typer.echo(f"Error: {failure}", err=True)
+        sys.exit(1)

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import click
 from rich.console import Console
 
 from reliquary.errors import ReliquaryError
@@ -21,8 +20,8 @@ T = TypeVar("T")
 console = Console(highlight=False, soft_wrap=True)
 
 
-class Failure(click.ClickException):
-    """An error that a person can act on: printed as one line, exit code 1."""
+class Failure(Exception):
+    """An error that a person can act on: `reliquary.cli.main` prints it as one line, exit code 1."""
 
 
 def read_settings(config: Path | None, **flags: Any) -> Settings:
@@ -44,7 +43,8 @@ async def _in_world(settings: Settings, work: Callable[[World], Awaitable[T]]) -
     from reliquary.upstream.discover import outgoing
 
     try:
-        await init.prepare(settings, os.environ)
+        if not await init.prepared(settings):
+            await init.prepare(settings, os.environ)
         world = await open_world(settings, outgoing(os.environ))
         try:
             return await work(world)

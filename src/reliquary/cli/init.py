@@ -56,6 +56,21 @@ def lock(data: Path) -> int:
     return descriptor
 
 
+async def prepared(settings: Settings) -> bool:
+    """Whether a server of this schema was prepared here before.
+
+    Commands then leave the folder as it is: what their own settings do not declare must not lose
+    its declaration.
+    """
+    if not settings.data.is_dir() or migrate.current(settings.database) != migrate.HEAD:
+        return False
+    catalog = await Catalog.open(settings.database)
+    try:
+        return bool(await catalog.repositories.all())
+    finally:
+        await catalog.close()
+
+
 async def prepare(settings: Settings, environ: Mapping[str, str]) -> Prepared:
     """Make the data folder ready for this program and these settings.
 

@@ -14,7 +14,7 @@ from reliquary.settings import Settings
 from reliquary.web.state import State
 
 log = structlog.get_logger("reliquary.jobs")
-TICK = 5.0
+TICK = 1.0
 FLUSH = 30.0
 TIDY = 3600.0
 SOON = 60.0
@@ -40,7 +40,7 @@ class Runner:
         self._tasks = [
             asyncio.create_task(self._every(FLUSH, self._flush)),
             asyncio.create_task(self._every(TIDY, self._tidy, first=SOON)),
-            asyncio.create_task(self._every(TICK, self._queue)),
+            asyncio.create_task(self._jobs()),
         ]
 
     async def stop(self) -> None:
@@ -70,6 +70,11 @@ class Runner:
         await context.catalog.changes.trim(KEPT_CHANGES)
         await gc.collect(context, grace=self._settings.gc_grace, dry_run=False)
 
+    async def _jobs(self) -> None:
+        """Take jobs from the queue for good, first those that a killed server left half-way."""
+        await self._state.context.catalog.jobs.requeue(self._state.context.now())
+        await self._every(TICK, self._queue, first=0.0)
+
     async def _queue(self) -> None:
         """Jobs asked for through the API, one at a time."""
         jobs = self._state.context.catalog.jobs
@@ -78,6 +83,10 @@ class Runner:
                 outcome = await self.run(job.kind, dict(job.args))
             except ReliquaryError as error:
                 await jobs.finish(job.id, None, error.message)
+            except Exception:
+                # A job that stayed "running" would be queued again by every start.
+                log.exception("job failed", job=job.id, kind=job.kind)
+                await jobs.finish(job.id, None, "something went wrong; it was logged")
             else:
                 await jobs.finish(job.id, outcome)
 

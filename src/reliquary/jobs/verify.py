@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import IO
 
 from reliquary.errors import NotHere
 from reliquary.repositories.context import Context
+from reliquary.types import Kind
+
+MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """One thing that is wrong: what, where, and whether it mends itself (proxies fetch again)."""
+    """One thing that is wrong: what, where, and whether it mends itself (proxies fetch what is
+    missing again, pages are rendered again). ``blob`` is "" where a row names none."""
 
     problem: str
     repository: str
@@ -23,8 +27,9 @@ class Damage:
     mends: bool
 
     def __str__(self) -> str:
-        hint = "fetched again when asked for" if self.mends else "publish it again or restore a backup"
-        return f"{self.problem}: {self.repository} {self.key} ({self.blob[:12]}); {hint}"
+        hint = "made anew when asked for" if self.mends else "publish it again or restore a backup"
+        blob = f" ({self.blob[:12]})" if self.blob else ""
+        return f"{self.problem}: {self.repository} {self.key}{blob}; {hint}"
 
 
 @dataclass
@@ -50,9 +55,27 @@ async def verify(context: Context, progress: Callable[[int], None] = lambda size
             progress(use.size or 0)
         problem = seen[use.blob]
         if problem is not None:
-            mends = use.kind != "hosted"
+            mends = use.kind != Kind.HOSTED and problem == MISSING
             report.damage.append(Damage(problem, use.repository, use.key, use.blob, mends))
+    report.damage += [damage async for damage in _without_bytes(context)]
     return report
+
+
+async def total(context: Context) -> int:
+    """Bytes that `verify` will read, as the rows tell; rows written meanwhile may be left out."""
+    sizes = {use.blob: use.size async for use in context.catalog.files.all_blobs()}
+    return sum(sizes.values())
+
+
+async def _without_bytes(context: Context) -> AsyncIterator[Damage]:
+    """Files that a hosted repository lists or serves and that no blob belongs to."""
+    for spec in await context.catalog.repositories.all():
+        if spec.kind is not Kind.HOSTED:
+            continue
+        for name, _ in await context.catalog.packages.packages(spec.id):
+            for row in await context.catalog.files.of_package(spec.id, name):
+                if row.blob is None:
+                    yield Damage("listed without bytes", spec.title, row.entry.key, "", mends=False)
 
 
 async def _problem(context: Context, blob: str, size: int | None, report: Report) -> str | None:
@@ -60,7 +83,7 @@ async def _problem(context: Context, blob: str, size: int | None, report: Report
     try:
         file = await context.store.open(blob)
     except NotHere:
-        return "missing"
+        return MISSING
     have, digest = await asyncio.to_thread(_hash, file)
     report.bytes += have
     if size is not None and have != size:

@@ -72,6 +72,11 @@ class State:
                 self._behind = True
                 raise
 
+    async def settle(self) -> None:
+        """Read the Change rows whatever the watch says: for who just wrote and answers with the effect."""
+        self._behind = True
+        await self.catch_up()
+
     async def _read_changes(self) -> None:
         while changes := await self.context.catalog.changes.since(self._seen):
             for change in changes:
