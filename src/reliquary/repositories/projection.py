@@ -91,7 +91,7 @@ class Projection:
             partial = freshness.partial
             row = await context.flights.join(
                 ("render", self._spec.id, key.path, media, codings[0], partial),
-                lambda: self._render(key, media, codings[0], keep=not partial),
+                lambda: self._render(key, media, codings, keep=not partial),
             )
         hit = await self._hit(row, freshness, partial)
         shown: Shown | None = context.hot.get(self._spec.id, key.path)
@@ -119,16 +119,16 @@ class Projection:
             partial=partial,
         )
 
-    async def _render(self, key: PageKey, media: str, coding: str, *, keep: bool) -> StoredPage:
+    async def _render(self, key: PageKey, media: str, codings: Sequence[str], *, keep: bool) -> StoredPage:
         """Assemble one media type; keep it plain and in the coding asked for, unless it lacks a
         member that is down."""
-        context = self._context
+        context, coding = self._context, codings[0]
         seen = await context.catalog.changes.latest()
         contents = await self.contents(key)
         context.count("pages_rendered")
         page = await self._assemble(key, contents, media)
         rows = [await self._keep(key, page, page.body, IDENTITY)]
-        if coding != IDENTITY and len(page.body) >= SMALL:
+        if coding != IDENTITY and (len(page.body) >= SMALL or IDENTITY not in codings):
             packed = await asyncio.to_thread(compress, page.body, coding)
             rows.append(await self._keep(key, page, packed, coding))
         if not keep:

@@ -45,7 +45,10 @@ def stamp(modified: datetime, now: datetime) -> datetime:
 
 
 def check(headers: Mapping[str, str], etag: str | None, modified: datetime | None) -> bool:
-    """Whether the answer is 304 (RFC 9110, section 13.2.2); ``modified`` as it would be sent.
+    """Whether the answer is 304 (RFC 9110, section 13.2.2).
+
+    ``modified`` is the true second of the change: within that second the date that is sent lies
+    before it, so that a copy taken then is never taken for the last one.
 
     Raises:
         PreconditionFailed: If-Match or If-Unmodified-Since does not hold.

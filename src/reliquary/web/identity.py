@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any
+from urllib.parse import urlsplit
 
 from reliquary.errors import Malformed
 
@@ -40,7 +41,9 @@ class Trust:
 
 
 def prefix(scope: Mapping[str, Any], headers: Mapping[str, str], trust: Trust) -> str:
-    """The path under which we are mounted, "" or "/reliquary"."""
+    """The path under which clients find us, "" or "/reliquary"."""
+    if trust.public_url is not None:
+        return urlsplit(trust.public_url).path.rstrip("/")
     root = str(scope.get("root_path", "")).rstrip("/")
     given = headers.get("x-forwarded-prefix", "").rstrip("/")
     if given and trust.trusts(_peer(scope)) and _PREFIX.fullmatch(given):
@@ -54,22 +57,24 @@ def origin(scope: Mapping[str, Any], headers: Mapping[str, str], trust: Trust) -
     Raises:
         Malformed: the Host header is not a host, or not one that is served.
     """
-    host = check_host(headers, trust)
+    host = check_host(scope, headers, trust)
     if trust.public_url is not None:
         return trust.public_url.rstrip("/") + "/"
     scheme = str(scope.get("scheme", "http"))
-    if trust.trusts(_peer(scope)):
-        forwarded = headers.get("x-forwarded-host", "").split(",")[0].strip()
-        if _HOST.fullmatch(forwarded):
-            host = forwarded
-        if headers.get("x-forwarded-proto", "").strip().lower() in ("http", "https"):
-            scheme = headers["x-forwarded-proto"].strip().lower()
+    forwarded = headers.get("x-forwarded-proto", "").strip().lower()
+    if forwarded in ("http", "https") and trust.trusts(_peer(scope)):
+        scheme = forwarded
     return f"{scheme}://{host}{prefix(scope, headers, trust)}/"
 
 
-def check_host(headers: Mapping[str, str], trust: Trust) -> str:
-    """The Host header; raises Malformed unless it is well-formed and served."""
+def check_host(scope: Mapping[str, Any], headers: Mapping[str, str], trust: Trust) -> str:
+    """The host that the client addressed: what a trusted proxy says of it, else the Host header.
+    Raises Malformed unless it is well-formed and served."""
     host = headers.get("host", "localhost")
+    # The last of a list is the trusted proxy's own word; what stands before it may be the client's.
+    forwarded = headers.get("x-forwarded-host", "").rpartition(",")[2].strip()
+    if forwarded and trust.trusts(_peer(scope)):
+        host = forwarded
     if not _HOST.fullmatch(host):
         raise Malformed("the Host header is not a host name")
     if trust.hosts and host.lower() not in trust.hosts and _name(host) not in trust.hosts:

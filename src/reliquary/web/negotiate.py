@@ -77,11 +77,13 @@ def forced(wanted: str, offers: tuple[Offer, ...]) -> Offer:
 
 @lru_cache(maxsize=1024)
 def codings(accept_encoding: str) -> tuple[str, ...]:
-    """Codings that may be sent, the best first. ``identity`` is among them unless refused; when
-    nothing is acceptable it is sent all the same (RFC 9110, section 12.5.3, leaves that open)."""
+    """Codings that may be sent, the best first. ``identity`` is among them unless refused, last
+    unless it is named; when nothing is acceptable it is sent all the same (RFC 9110, section
+    12.5.3, leaves that open)."""
     wanted = dict(_items(accept_encoding))
     rest = wanted.get("*", 0.0)
-    taken = [name for name in CODINGS if wanted.get(name, wanted.get("x-" + name, rest)) > 0]
-    taken.sort(key=lambda name: -wanted.get(name, wanted.get("x-" + name, rest)))
-    plain = wanted.get("identity", wanted.get("*", 1.0) if "*" in wanted else 1.0)
-    return (*taken, "identity") if plain > 0 or not taken else tuple(taken)
+    quality = {name: wanted.get(name, wanted.get("x-" + name, rest)) for name in CODINGS}
+    # Who does not speak of identity takes it, but would rather have what was asked for.
+    quality["identity"] = wanted.get("identity", 0.0 if wanted.get("*") == 0.0 else 0.0001)
+    taken = sorted((name for name in quality if quality[name] > 0), key=lambda name: -quality[name])
+    return tuple(taken) or ("identity",)

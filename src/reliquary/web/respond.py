@@ -38,10 +38,11 @@ class Responder:
 
     async def page(self, request: Request, key: PageKey, manner: Manner, hit: PageHit, spec: RepositorySpec) -> None:
         """Send a page: 304, or its bytes in the chosen variant."""
-        modified = conditions.stamp(hit.modified, request.now())
+        modified = hit.modified.replace(microsecond=0)
+        sent = conditions.stamp(hit.modified, request.now())
         headers = [
             ("etag", conditions.quoted(hit.etag)),
-            ("last-modified", conditions.http_date(int(modified.timestamp()))),
+            ("last-modified", conditions.http_date(int(sent.timestamp()))),
             ("cache-control", self._page_cache(manner, spec)),
             ("vary", vary(manner)),
             *manner.headers,
@@ -80,8 +81,9 @@ class Responder:
     async def file(self, request: Request, key: FileKey, manner: Manner, hit: FileHit, spec: RepositorySpec) -> None:
         """Send a file: 304, 412, 416, a range or the whole; raises Gone before the first byte when
         the store has lost it."""
-        modified = conditions.stamp(hit.modified, request.now()) if hit.modified else None
-        headers = self._file_headers(manner, hit, spec, modified)
+        modified = hit.modified.replace(microsecond=0) if hit.modified else None
+        sent = conditions.stamp(hit.modified, request.now()) if hit.modified else None
+        headers = self._file_headers(manner, hit, spec, sent)
         if conditions.check(request.headers, hit.etag, modified):
             await request.start(304, headers)
             await request.end()

@@ -58,8 +58,8 @@ class Serve:
         state = self._state
         if request.flooded:
             raise Malformed("the request has too many headers")
-        identity.check_host(request.headers, state.trust)
-        name, _, rest = raw.partition(b"/")
+        identity.check_host(request.scope, request.headers, state.trust)
+        name, slash, rest = raw.partition(b"/")
         repository = state.estate.get(format.name, paths.split(name)[0])
         actor = await state.identify(request.headers.get("authorization"))
         if repository is None:
@@ -76,8 +76,20 @@ class Serve:
         if request.method not in READS:
             state.access.require(actor, Action.READ, repository.spec)
         if match is None or (request.method not in READS):
-            raise _not_for(format, request.method, segments, query)
+            await self._preflight(request, format, segments)
+            return
+        if not slash and isinstance(match, PageKey):
+            match = Moved("")  # relative links resolve below the repository only with its slash
         await self._read(request, repository, actor, match)
+
+    async def _preflight(self, request: Request, format: Format, segments: tuple[str, ...]) -> None:
+        """OPTIONS of what carries CORS headers (the Fetch standard's preflight); raises for the rest."""
+        error = _not_for(format, request.method, segments)
+        match = format.match("GET", segments, {}) if request.method == "OPTIONS" else None
+        headers = format.manner(match).headers if isinstance(match, PageKey | FileKey) else ()
+        if not headers or not isinstance(error, WrongMethod):
+            raise error
+        await request.reply(Reply(204, headers=(("allow", ", ".join(error.allow)), *headers)))
 
     async def _read(self, request: Request, repository: Repository, actor: Actor, match: Match) -> None:
         if isinstance(match, Moved):
@@ -135,6 +147,9 @@ class Serve:
                 state.access.require(actor, action, owner, name)
 
         shelf = await repository.shelf(actor.name, permit, call)
+        if call.name is not None or call.action is Action.READ:
+            # Of the owner too: a group's rights open nothing that its members keep closed.
+            await shelf.permit(call.action, call.name or "")
         incoming = WebIncoming(
             request.receive,
             method=request.method,
@@ -155,7 +170,8 @@ class Serve:
         reply = format.dress(error, request.headers.get("accept", ""))
         more = error_headers(error, format.challenges)
         more += self._page_headers(format, raw)
-        if error.status == 413:
+        if error.status == 413 or "expect" in request.headers:
+            # The body was not read, and whether it still comes is not known.
             more.append(("connection", "close"))
         await request.reply(with_headers(reply, more))
 
@@ -171,7 +187,7 @@ class Serve:
         return [("vary", vary(manner)), *manner.headers]
 
 
-def _not_for(format: Format, method: str, segments: tuple[str, ...], query: object) -> ReliquaryError:
+def _not_for(format: Format, method: str, segments: tuple[str, ...]) -> ReliquaryError:
     """404 where no method finds anything, else 405 with those that do."""
     allow = []
     for each in METHODS:

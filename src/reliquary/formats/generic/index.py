@@ -74,8 +74,11 @@ def _html(key: PageKey, folders: list[str], listing: Listing, pen: Pen) -> bytes
 
 
 def read(key: PageKey, source: Source) -> Reading:
-    """Read an autoindex page or our own JSON listing; raises Malformed for anything else."""
-    kind = source.content_type.split(";")[0].strip().lower()
+    """Read an autoindex page or our own JSON listing; raises Malformed for anything else.
+
+    A document that was kept comes without its type: it was judged when it arrived.
+    """
+    kind = source.content_type.split(";")[0].strip().lower() or _sniffed(source.body)
     if kind == "application/json":
         return _read_json(key, source)
     if kind not in ("text/html", "application/xhtml+xml"):
@@ -85,6 +88,10 @@ def read(key: PageKey, source: Source) -> Reading:
     if title is None or not title.text().strip().lower().startswith(("index of", "directory listing")):
         raise Malformed("the page is not a folder listing")
     return _reading(key, source.url, [link.attributes.get("href") or "" for link in tree.css("a[href]")])
+
+
+def _sniffed(body: bytes) -> str:
+    return "application/json" if body.lstrip()[:1] == b"{" else "text/html"
 
 
 def _read_json(key: PageKey, source: Source) -> Reading:
