@@ -28,7 +28,7 @@ def settings(upstream: Upstream, more: str = "", *, index: str = "simple/") -> s
     return f"""
 upstreams = {{ pypi = "none" }}
 retries = 0
-read_timeout = 2
+read_timeout = 1
 reserve = 0
 {more}
 [[repositories]]

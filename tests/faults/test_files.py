@@ -31,7 +31,7 @@ CUT = "cut"
 
 FAULTS: dict[str, tuple[dict[str, Any], object]] = {
     "down": ({"down": True}, 503),
-    "slow-head": ({"delay": 3.5}, 503),
+    "slow-head": ({"delay": 1.7}, 503),
     "cut": ({"cut": SIZE // 2}, CUT),
     "cut-chunks": ({"cut": SIZE // 2, "chunked": True}, CUT),
     "cut-before-the-first-byte": ({"cut": 0}, 503),

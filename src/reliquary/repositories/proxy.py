@@ -113,12 +113,13 @@ class Proxy(Projection):
             return Freshness(now + life)
         age = (self._context.now() - state.checked_at).total_seconds()
         if 0 <= age < life:
-            return Freshness(now + life - age)
+            return Freshness(now + life - age, stale=state.gone_at is not None)
         if age < life + self._context.limits.stale_for:
             self._context.later(self._refresh_quietly(key))
             return Freshness(now + AGAIN, stale=True)
-        fresh = await self._refresh_quietly(key)
-        return Freshness(now + life) if fresh else Freshness(now + AGAIN, stale=True)
+        if not await self._refresh_quietly(key):
+            return Freshness(now + AGAIN, stale=True)
+        return self._fresh.get(key.path, Freshness(now + life))
 
     async def _refresh_quietly(self, key: PageKey) -> bool:
         """Refresh; False when the upstream did not tell and what we have stays."""
@@ -159,10 +160,10 @@ class Proxy(Projection):
         await self._context.catalog.pages.set_state(self._spec.id, replace(state, checked_at=now, gone_at=None))
         self._remember(key)
 
-    def _remember(self, key: PageKey) -> None:
-        """The page was just confirmed: what said otherwise is forgotten, here and in the groups."""
+    def _remember(self, key: PageKey, *, stale: bool = False) -> None:
+        """The upstream just told: what said otherwise is forgotten, here and in the groups."""
         self._missing.pop(key.path, None)
-        self._fresh[key.path] = Freshness(self._context.monotonic() + self.life(key))
+        self._fresh[key.path] = Freshness(self._context.monotonic() + self.life(key), stale)
         self._context.hot.drop((self._spec.id, *self._groups), (key.scope,))
 
     async def _take(self, key: PageKey, state: UpstreamState | None, url: str, document: Document) -> None:
@@ -194,6 +195,7 @@ class Proxy(Projection):
             gone = replace(state, checked_at=self._context.now(), gone_at=state.gone_at or self._context.now())
             await self._context.catalog.pages.set_state(self._spec.id, gone)
             log.warning("upstream no longer has it", repository=self._spec.title, page=key.path)
+            self._remember(key, stale=True)
             return
         now = self._context.monotonic()
         if len(self._missing) > 20_000:
