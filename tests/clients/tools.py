@@ -25,7 +25,7 @@ REQUIREMENTS: Mapping[str, tuple[str, ...]] = {
     "uv": ("uv",),
     "twine": ("twine",),
     "poetry": ("poetry",),
-    "pdm": ("pdm",),
+    "pdm": ("pdm[locked]",),  # the newest of what it asks for do not always fit
     "hatch": ("hatch",),
     "flit": ("flit",),
     "bandersnatch": ("bandersnatch",),
@@ -58,7 +58,6 @@ class Home:
             "XDG_STATE_HOME": "state",
             "PIP_CACHE_DIR": "cache/pip",
             "UV_CACHE_DIR": "cache/uv",
-            "HATCH_CONFIG": "config/hatch.toml",
         }
         switches = {
             "LANG": "C.UTF-8",
@@ -68,7 +67,7 @@ class Home:
             "PIP_CONFIG_FILE": os.devnull,
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PIP_NO_INPUT": "1",
-            "UV_NO_CONFIG": "1",
+            "UV_NO_CONFIG": "true",
             "UV_PYTHON_DOWNLOADS": "never",
             "POETRY_VIRTUALENVS_IN_PROJECT": "true",
             "POETRY_KEYRING_ENABLED": "false",

@@ -26,7 +26,8 @@ def dress(error: ReliquaryError, accept: str) -> Reply:
     html = quality(accept, HTML, HTML_V1)
     title = _title(error.status)
     if json and json >= max(html, quality(accept, "text/plain")):
-        body = orjson.dumps({"message": message, "code": error.code, "title": title})
+        # uv shows "code" alone
+        body = orjson.dumps({"message": message, "code": f"{error.status} {reason}", "title": title})
         return Reply(error.status, body, "application/json", reason=reason)
     if html and html >= quality(accept, "text/plain"):
         page = f"<!DOCTYPE html>\n<title>{error.status} {title}</title>\n<h1>{title}</h1>\n<p>{escape(message)}</p>\n"
