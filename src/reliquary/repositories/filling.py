@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -209,7 +209,11 @@ class Filling:
     def _reach(self, key: FileKey, entry: Entry) -> Reach:
         @asynccontextmanager
         async def reach(start: int, stop: int) -> AsyncIterator[AsyncIterator[bytes] | None]:
-            async with Download(self._proxy, key, entry).span(start, stop) as answer:
+            async with AsyncExitStack() as stack:
+                try:
+                    answer = await stack.enter_async_context(Download(self._proxy, key, entry).span(start, stop))
+                except Unavailable:
+                    answer = None  # the fill goes on, and brings these bytes too
                 yield answer.chunks() if answer is not None else None
 
         return reach
