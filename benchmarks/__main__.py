@@ -17,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.running import Answer, Running, running
@@ -137,7 +137,9 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=4.0, help="seconds for each measurement (at most 5)")
-    seconds = min(5.0, parser.parse_args().seconds)
+    parser.add_argument("--json", action="store_true", help="print the results as JSON alone")
+    arguments = parser.parse_args()
+    seconds = min(5.0, arguments.seconds)
     if shutil.which("wrk") is None:
         print("nothing measured: wrk is not installed")
         return 0
@@ -152,10 +154,13 @@ def main() -> int:
         server = stack.enter_context(running(folder / "var", config=config))
         fill(server)
         beside = stack.enter_context(static.serving(program, folder / "nginx")) if program else None
+        results = list(measure(server, folder / "nginx" / "root", beside, seconds))
+    if arguments.json:
+        print(json.dumps([asdict(each) for each in results]))
+    else:
+        print(machine(program), table(results), sep="\n\n")
         if beside is None:
-            print("nothing to compare with: nginx is not installed")
-        print(machine(program), end="\n\n", flush=True)
-        print(table(list(measure(server, folder / "nginx" / "root", beside, seconds))))
+            print("\nnothing to compare with: nginx is not installed")
     return 0
 
 
