@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -120,8 +120,8 @@ def test_pages_are_always_whole(server: Running, where: Place) -> None:
 def test_pages_come_in_the_coding_that_is_asked_for(server: Running, where: Place) -> None:
     plain = server.ask(where.page)
     assert len(plain.body) > 1024
-    unpack = {"identity": bytes, "gzip": gzip.decompress, "zstd": zstd.decompress}
-    etags = {}
+    unpack: dict[str, Callable[[bytes], bytes]] = {"identity": bytes, "gzip": gzip.decompress, "zstd": zstd.decompress}
+    etags: dict[str, str | None] = {}
     for asked, coding in CODINGS:
         answer = server.ask(where.page, headers={"Accept-Encoding": asked})
         assert answer.status == 200

@@ -136,8 +136,9 @@ class Filling:
             await fill.wait()
             return await self._again(key)
         head = await fill.head()
-        modified = row.modified if row is not None and state is None else head.modified
-        etag = row.etag if row is not None and state is None else None
+        # What a row says holds for its bytes; of a file that may change, others may be coming.
+        known = row if row is not None and self._proxy.format.manner(key).immutable else None
+        modified, etag = (known.modified, known.etag) if known is not None else (head.modified, None)
         return Flowing(fill, head.size, etag, modified, self._proxy.spec, self._reach(key, entry))
 
     async def _join(
@@ -220,7 +221,8 @@ class Filling:
 
     async def _head(self, key: FileKey, row: StoredFile | None, entry: Entry) -> FileHit:
         """A cold HEAD: from the row, else from the upstream's HEAD, else by beginning the fill."""
-        etag, modified = (row.etag, row.modified) if row is not None else (None, None)
+        fixed = row is not None and self._proxy.format.manner(key).immutable
+        etag, modified = (row.etag, row.modified) if row is not None and fixed else (None, None)
         if entry.size is not None:
             return Known(entry.size, etag, modified, self._proxy.spec)
         size, seen = await Download(self._proxy, key, entry).measure()

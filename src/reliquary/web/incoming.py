@@ -15,6 +15,9 @@ IDLE = 60.0
 """Seconds without a byte after which an upload is given up."""
 OVERHEAD = 67_108_864
 """Bytes a body may have beyond its file: form fields, signatures, attestations."""
+FRAME = 1_048_576
+"""The same for bodies that are the file itself, or hold it in a small frame."""
+FORMS = ("multipart/form-data", "application/json")
 RATIO = 100
 """How many bytes one packed byte may become, past the first MiB."""
 
@@ -47,14 +50,16 @@ class WebIncoming:
         self.headers = {name: value for name, value in headers.items() if name not in SECRET}
         self.base_url = base_url
         self._receive = receive
-        self._limit = limit + OVERHEAD
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        self._most = limit
+        self._limit = limit + (OVERHEAD if kind in FORMS else FRAME)
         self._check_head()
 
     def _check_head(self) -> None:
         """What can be refused before the first byte is read (and before 100 Continue)."""
         length = self.headers.get("content-length", "")
         if length.isdigit() and int(length) > self._limit:
-            raise TooLarge(f"the body of {length} bytes is larger than the {self._limit - OVERHEAD} that are taken")
+            raise TooLarge(f"the body of {length} bytes is larger than the {self._most} that are taken")
         coding = self.headers.get("content-encoding", "identity").strip().lower()
         if coding not in ("identity", "gzip", "x-gzip", ""):
             raise UnknownCoding(f"the body's coding {coding[:40]!r} is not known; send it plain or as gzip")
@@ -77,7 +82,7 @@ class WebIncoming:
             body: bytes = message.get("body", b"")
             size += len(body)
             if size > self._limit:
-                raise TooLarge(f"the body is larger than the {self._limit - OVERHEAD} bytes that are taken")
+                raise TooLarge(f"the body is larger than the {self._most} bytes that are taken")
             if body:
                 yield body
             if not message.get("more_body", False):
@@ -99,6 +104,8 @@ class WebIncoming:
                         yield data
                     elif not chunk:
                         break
+                if machine.unused_data:
+                    raise Malformed("the gzip body has bytes after its end")
         except zlib.error as error:
             raise Malformed("the body is not the gzip it says it is") from error
         if not machine.eof:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, quote, unquote_to_bytes
 from reliquary.errors import Malformed
 
 _ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 _PLAIN = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:@/-]*")
 LONGEST = 8192
 MOST_FIELDS = 100

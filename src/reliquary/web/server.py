@@ -8,14 +8,35 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 CYCLE = "reliquary.cycle"
+MOST_HEAD = 262_144
+"""Bytes that the request line and all headers may take together."""
 
 
 class Protocol(HttpToolsProtocol):
     """HttpToolsProtocol that leaves its request cycle where the endpoint finds it."""
 
+    _in_head = False
+    _head_bytes = 0
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         cast("dict[str, Any]", cycle.scope)[CYCLE] = cycle
         super()._start_asgi_task(cycle, app)
+
+    def on_message_begin(self) -> None:
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, which keeps a head that never ends until it has all of it."""
+        super().data_received(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MOST_HEAD and not self.transport.is_closing():
+                self.send_400_response("The head of the request is too long.")
 
     def _unsupported_upgrade_warning(self) -> None:
         """curl-based clients offer h2c with each request: not worth a line each."""

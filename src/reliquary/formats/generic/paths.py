@@ -20,6 +20,8 @@ def match(method: str, segments: tuple[str, ...], query: Mapping[str, str]) -> M
     path = "/".join(segments)
     if len(path.encode()) > LONGEST:
         raise Malformed(f"the path is longer than {LONGEST} bytes; choose a shorter one")
+    if "" in path.split("/")[:-1]:
+        raise Malformed("the path has an empty segment (two slashes in a row)")
     if not path or path.endswith("/"):
         return _folder_call(method, path, query)
     if method == "PUT":

@@ -1,0 +1,95 @@
+"""Host and X-Forwarded-*: who is believed, and what links are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contracts.requests import NONE, archive
+from tests.running import Running, running
+
+FORGED = {
+    "X-Forwarded-Host": "evil.example",
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-Prefix": "/evil",
+    "X-Forwarded-For": "127.0.0.1",
+    "Forwarded": "host=evil.example;proto=https",
+}
+SOURCE = "/pypi/local/packages/source/d/demo/demo-1.0.tar.gz"
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(tmp_path_factory.mktemp("plain") / "var", config=NONE) as server:
+        server.put("/pypi/local/demo-1.0.tar.gz", archive("demo"))
+        yield server
+
+
+@pytest.fixture(scope="module")
+def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    more = 'trusted_proxies = ["127.0.0.0/8"]\nallowed_hosts = ["packages.example", "127.0.0.1"]\n'
+    with running(tmp_path_factory.mktemp("behind") / "var", config=NONE + more) as server:
+        server.put("/pypi/local/demo-1.0.tar.gz", archive("demo"))
+        yield server
+
+
+def test_nobody_is_trusted_by_default(plain: Running) -> None:
+    link = plain.ask(SOURCE, headers=FORGED).header("location") or ""
+    assert link.startswith(f"http://127.0.0.1:{plain.port}/pypi/local/files/demo/")
+    assert plain.ask("/pypi/local/simple", headers=FORGED).header("location") == "/pypi/local/simple/"
+    for path in ("/", "/pypi/local/simple/demo/"):
+        assert "evil" not in plain.ask(path, headers=FORGED).text
+
+
+def test_a_trusted_proxy_is_believed(behind: Running) -> None:
+    told = {"X-Forwarded-Host": "packages.example", "X-Forwarded-Proto": "https", "X-Forwarded-Prefix": "/deep/"}
+    link = behind.ask(SOURCE, headers=told).header("location") or ""
+    assert link.startswith("https://packages.example/deep/pypi/local/files/demo/")
+    moved = behind.ask("/pypi/local/simple?x=y", headers=told)
+    assert moved.header("location") == "/deep/pypi/local/simple/?x=y"
+    assert "https://packages.example/deep/pypi/main/simple/" in behind.ask("/", headers=told).text
+
+
+def test_even_a_trusted_proxy_cannot_name_a_host_that_is_not_served(behind: Running) -> None:
+    for headers in (
+        {"X-Forwarded-Host": "evil.example"},
+        {"X-Forwarded-Host": "packages.example, evil.example"},
+        {"Host": "evil.example"},
+        {"Host": "evil.example", "X-Forwarded-Host": ""},
+    ):
+        for path in (SOURCE, "/pypi/local/simple/", "/"):
+            assert behind.ask(path, headers=headers).status == 400, headers
+
+
+def test_the_last_of_several_forwarded_hosts_counts(behind: Running) -> None:
+    told = {"X-Forwarded-Host": "evil.example, packages.example"}
+    assert "//packages.example/" in (behind.ask(SOURCE, headers=told).header("location") or "")
+
+
+@pytest.mark.parametrize("prefix", ["//evil.example", "/a b", '/a"><b', "evil", "/%2e%2e", "/a/../b?c"])
+def test_odd_prefixes_are_ignored(behind: Running, prefix: str) -> None:
+    answer = behind.ask("/pypi/local/simple", headers={"X-Forwarded-Prefix": prefix})
+    assert (answer.status, answer.header("location")) == (301, "/pypi/local/simple/")
+
+
+@pytest.mark.parametrize("host", ["", "a b", "evil.example/x", "x@y", "a,b", "[::1", "a:b", "x:99999999", "<b>"])
+def test_a_host_that_is_none_is_400(plain: Running, host: str) -> None:
+    for path in ("/pypi/main/simple/", "/generic/main/", "/"):
+        assert plain.ask(path, headers={"Host": host}).status == 400
+
+
+def test_a_port_does_not_matter_to_the_list_of_hosts(behind: Running) -> None:
+    for host in ("packages.example", "packages.example:443", "PACKAGES.example:8080"):
+        assert behind.ask("/pypi/local/simple/", headers={"Host": host}).status == 200
+
+
+def test_the_public_url_wins(tmp_path: Path) -> None:
+    more = 'public_url = "https://packages.example/deep/"\ntrusted_proxies = ["127.0.0.1"]\n'
+    with running(tmp_path / "var", config=NONE + more) as server:
+        server.put("/pypi/local/demo-1.0.tar.gz", archive("demo"))
+        link = server.ask(SOURCE, headers=FORGED).header("location") or ""
+        assert link.startswith("https://packages.example/deep/pypi/local/files/demo/")
+        assert server.ask("/pypi/local/simple", headers=FORGED).header("location") == "/deep/pypi/local/simple/"
+        assert "evil" not in server.ask("/", headers=FORGED).text
