@@ -41,15 +41,23 @@ class Group(Projection):
     async def chosen(self, name: str) -> Sequence[Repository]:
         """The members that may answer for a package name: the one decision for listing, file,
         sidecar and query. Raises NotHere for a denied name."""
-        verdict = rules.verdict(self._spec.rules, name)
-        if verdict is Verdict.DENY:
+        givers = (await self._givers({name}))[name]
+        if givers is None:
             raise NotHere(f"{name} is not served by {self._spec.title}: a rule forbids it", code="rule")
-        if verdict is Verdict.ALLOW:
-            return self.members
-        owners = [member for member in self.members if await member.owns([name])]
-        if owners or verdict is Verdict.OWNED:
-            return owners
-        return self.members
+        return givers
+
+    async def _givers(self, names: set[str]) -> dict[str, Sequence[Repository] | None]:
+        """The members that may answer for each name; None for a denied one."""
+        verdicts = {name: rules.verdict(self._spec.rules, name) for name in names}
+        asked = sorted(name for name, verdict in verdicts.items() if verdict in (None, Verdict.OWNED))
+        owned = [(member, await member.owns(asked)) for member in self.members] if asked else []
+        givers: dict[str, Sequence[Repository] | None] = {}
+        for name, verdict in verdicts.items():
+            owners = [member for member, has in owned if name in has]
+            givers[name] = owners if owners or verdict is Verdict.OWNED else self.members
+            if verdict is Verdict.DENY:
+                givers[name] = None
+        return givers
 
     async def owns(self, names: Sequence[str]) -> set[str]:
         found: set[str] = set()
@@ -92,7 +100,7 @@ class Group(Projection):
                 parts.append((member, await member.contents(key)))
             except NotHere:
                 continue
-        if not any(_has(part) for _, part in parts) and key.scope and not await self._legally_empty(key, members):
+        if not any(_has(part) for _, part in parts) and key.scope and not await self._legally_empty(key, parts):
             raise NotHere(f"{self._spec.title} has no {key.name or key.path}")
         return Contents(
             rows=await self._rows(key, parts),
@@ -110,47 +118,46 @@ class Group(Projection):
                 continue
         return False
 
-    async def _legally_empty(self, key: PageKey, members: Sequence[Repository]) -> bool:
-        for member in members:
-            if member.spec.kind is Kind.HOSTED:
-                continue
-            try:
-                await member.settle(key)
-            except (NotHere, Unavailable):
-                continue
-            return True
+    async def _legally_empty(self, key: PageKey, parts: Sequence[tuple[Repository, Contents]]) -> bool:
+        """Whether an upstream lists the page and nothing on it. A group says so by having contents."""
+        for member, _ in parts:
+            if member.spec.kind is Kind.GROUP:
+                return True
+            if member.spec.kind is Kind.PROXY:
+                try:
+                    await member.settle(key)
+                except (NotHere, Unavailable):
+                    continue
+                return True
         return False
 
     async def _rows(self, key: PageKey, parts: Sequence[tuple[Repository, Contents]]) -> Sequence[Row]:
         """Files of all parts, the first member's where a file name is in several."""
-        shut: set[str] = set()
-        if not key.name:
-            shut = await self._shut({row.name for member, part in parts if _foreign(member) for row in part.rows})
+        foreign = {row.name for member, part in parts if _foreign(member) for row in part.rows}
+        givers = await self._givers(foreign) if not key.name else {}
         found: dict[str, Row] = {}
         for member, part in parts:
             for row in part.rows:
-                if not (_foreign(member) and row.name in shut):
+                if key.name or self._gives(member, row.name, givers):
                     found.setdefault(row.filename, row)
         return list(found.values())
 
-    async def _shut(self, names: set[str]) -> set[str]:
-        """Names that proxies must not give on a page of many names: owned, denied or kept here."""
-        owned = await self.owns(sorted(names)) if names else set()
-        shut: set[str] = set()
-        for name in names:
-            verdict = rules.verdict(self._spec.rules, name)
-            if verdict in (Verdict.DENY, Verdict.OWNED) or (verdict is None and name in owned):
-                shut.add(name)
-        return shut
+    def _gives(self, member: Repository, name: str, givers: dict[str, Sequence[Repository] | None]) -> bool:
+        """The decision of `chosen` for one row on a page of many names."""
+        if _foreign(member):
+            return member in (givers[name] or ())
+        return rules.verdict(self._spec.rules, name) is not Verdict.DENY  # what a hosted member lists, it owns
 
     async def _names(self, key: PageKey, parts: Sequence[tuple[Repository, Contents]]) -> Sequence[tuple[str, int]]:
         if key.children is None:
             return ()
         found: dict[str, int] = {}
         for member, part in parts:
+            verdicts = {name: rules.verdict(self._spec.rules, name) for name, _ in part.names}
+            kept = sorted(name for name, verdict in verdicts.items() if verdict is Verdict.OWNED)
+            ours = await member.owns(kept) if kept and _foreign(member) else set(kept)
             for name, serial in part.names:
-                verdict = rules.verdict(self._spec.rules, name)
-                if verdict is Verdict.DENY or (verdict is Verdict.OWNED and _foreign(member)):
+                if verdicts[name] is Verdict.DENY or (verdicts[name] is Verdict.OWNED and name not in ours):
                     continue
                 found[name] = max(found.get(name, 0), serial)
         return sorted(found.items())
@@ -169,11 +176,12 @@ class Group(Projection):
             except NotHere:
                 continue
             except Unavailable as error:
-                if not self._format.manner(key).immutable:
+                if not (self._format.manner(key).immutable or self._spec.options.get("partial", False)):
                     raise
                 dead = error
                 continue
-            self._context.hot.put(self._spec.id, key.path, key.scope, member, 0, mark)
+            if dead is None:  # a member that comes back gets its say
+                self._context.hot.put(self._spec.id, key.path, key.scope, member, 0, mark)
             return hit
         raise dead or NotHere(f"{self._spec.title} has no file {key.path}")
 
@@ -217,7 +225,8 @@ def leaves(repository: Repository) -> list[RepositorySpec]:
 
 
 def _foreign(member: Repository) -> bool:
-    return member.spec.kind is Kind.PROXY
+    """Whether upstreams have a say in it."""
+    return any(spec.kind is Kind.PROXY for spec in leaves(member))
 
 
 def _has(part: Contents) -> bool:
