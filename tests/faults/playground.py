@@ -81,14 +81,16 @@ class Played:
     data: bytes
 
 
-def lay_wheel(upstream: Upstream, name: str, data: bytes, *, sized: bool = True, **said: Any) -> Played:
-    """Put a wheel and its project's page at an upstream."""
+def lay_wheel(
+    upstream: Upstream, name: str, data: bytes, *, sized: bool = True, said: Mapping[str, Any] | None = None
+) -> Played:
+    """Put a wheel and its project's page at an upstream; ``said`` are further keys of its row."""
     filename = wheel_name(name)
     there = f"/packages/{name}/{filename}"
     upstream.put(there, data)
     row: dict[str, Any] = {"filename": filename, "url": f"../..{there}", "hashes": {"sha256": sha256(data)}}
     row |= {"size": len(data)} if sized else {}
-    upstream.put(f"/simple/{name}/", listing(name, [row | said]), content_type=JSON)
+    upstream.put(f"/simple/{name}/", listing(name, [row | dict(said or {})]), content_type=JSON)
     return Played(there, f"/pypi/proxy/files/{name}/{sha256(data)}/{filename}", data)
 
 
