@@ -140,7 +140,8 @@ async def test_the_least_recently_used_goes_first_and_pins_stay(catalog: Catalog
     await catalog.files.used({})
     assert await catalog.files.pin(proxy, "six/[b]", True) == 1
     assert [row.key for row in await catalog.files.evictable(proxy, 10)] == ["six/c", "six/d", "six/a"]
-    assert await catalog.files.evictable(proxy, 1) == [("six/c", digest("ccc"), 3)]
+    assert await catalog.files.evictable(proxy, 1) == [("six/c", digest("ccc"), 3, "six")]
+    assert [row.key for row in await catalog.files.evictable(proxy, 10, 1)] == ["six/d", "six/a"]
     assert await catalog.files.pin(proxy, "*", False) == 5
     assert len(await catalog.files.evictable(proxy, 10)) == 4
     assert await catalog.changes.latest() == before

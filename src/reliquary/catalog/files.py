@@ -219,14 +219,18 @@ class Files(Topic):
             statement = update(File).where(File.repository_id == repository_id, File.key == key)
             await connection.execute(statement.values(blob=None, fetched_at=None))
 
-    async def evictable(self, repository_id: int, limit: int) -> list[Evictable]:
-        """At most ``limit`` files with bytes that are not pinned, least recently used first."""
+    async def evictable(self, repository_id: int, limit: int, skip: int = 0) -> list[Evictable]:
+        """At most ``limit`` files with bytes that are not pinned, least recently used first, but for
+        the first ``skip`` of them."""
         query = (
-            select(File.key, Blob.digest, Blob.size)
+            select(File.key, Blob.digest, Blob.size, Package.name)
             .join(Blob, Blob.digest == File.blob)
+            .join(Version, Version.id == File.version_id)
+            .join(Package, Package.id == Version.package_id)
             .where(File.repository_id == repository_id, File.pinned.is_(False), File.listed.is_(True))
             .order_by(File.last_used.asc().nulls_first(), File.id)
             .limit(limit)
+            .offset(skip)
         )
         async with self._database.reading() as connection:
             return [Evictable(*row) for row in await connection.execute(query)]

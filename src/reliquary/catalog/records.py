@@ -95,11 +95,12 @@ class BlobUse(NamedTuple):
 
 
 class Evictable(NamedTuple):
-    """A cached file that may be dropped; ``size`` in bytes."""
+    """A cached file that may be dropped; ``size`` in bytes, ``name`` its package's."""
 
     key: str
     blob: str
     size: int
+    name: str
 
 
 @dataclass(frozen=True, slots=True)

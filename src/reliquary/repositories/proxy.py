@@ -10,6 +10,7 @@ from typing import cast
 
 import structlog
 
+from reliquary.access.globs import matches
 from reliquary.blobs.sweep import Sweepable, remove
 from reliquary.errors import Malformed, NotHere, Unavailable, WrongMethod
 from reliquary.formats.base import Call, FileKey, Format, PageKey, Reading, Shelf, Source
@@ -275,16 +276,24 @@ class Proxy(Projection):
         await files.used(used)
         blobs: list[str] = []
         over = await files.usage(self._spec.id) - most
-        for key, blob, size in await files.evictable(self._spec.id, 1000) if over > 0 else ():
-            if over <= 0:
-                break
-            await files.evict(self._spec.id, key)
-            self.forget(key)
-            over, gone = over - size, gone + 1
-            blobs.append(blob)
+        pinned = 0
+        while over > 0 and (rows := await files.evictable(self._spec.id, 1000, pinned)):
+            for row in rows:
+                if over <= 0:
+                    break
+                if self._pinned(row.name):
+                    pinned += 1
+                    continue
+                await files.evict(self._spec.id, row.key)
+                self.forget(row.key)
+                over, gone = over - row.size, gone + 1
+                blobs.append(row.blob)
         # At once, not with the next sweep: the disk is what the limit is for.
         await remove(cast("Sweepable", self._context.store), blobs, files.blobs_referenced, now=self._context.now())
         return gone
+
+    def _pinned(self, name: str) -> bool:
+        return any(matches(glob, name) for glob in self._spec.options.get("pins", ()))
 
     def forget(self, key: str) -> None:
         """Drop a file from memory, here and in the groups."""
