@@ -137,7 +137,7 @@ def remote_of(declared: UpstreamDeclaration, source: str = "settings") -> Remote
 async def _declare_repositories(catalog: Catalog, settings: Settings) -> None:
     """What the settings declare is so; what they no longer declare may be edited again."""
     have = {(spec.format, spec.name): spec for spec in await catalog.repositories.all()}
-    declared = {(each.format, each.name): each for each in settings.repositories}
+    declared = {(each.format, each.name): each for each in _members_first(settings.repositories)}
     known = formats()
     for at, declaration in declared.items():
         if declaration.format not in known:
@@ -152,6 +152,24 @@ async def _declare_repositories(catalog: Catalog, settings: Settings) -> None:
     for at, spec in have.items():
         if spec.declared and at not in declared:
             await catalog.repositories.save(replace(spec, declared=False))
+
+
+def _members_first(declarations: Sequence[RepositoryDeclaration]) -> list[RepositoryDeclaration]:
+    """The same repositories with each group behind its members, in whatever order they were written."""
+    named = {(each.format, each.name): each for each in declarations}
+    ordered: dict[tuple[str, str], RepositoryDeclaration] = {}
+    seen: set[tuple[str, str]] = set()
+
+    def visit(at: tuple[str, str]) -> None:
+        if at in named and at not in seen:
+            seen.add(at)
+            for member in named[at].members:
+                visit((at[0], member))
+            ordered[at] = named[at]
+
+    for at in named:
+        visit(at)
+    return list(ordered.values())
 
 
 def _spec(declared: RepositoryDeclaration, have: RepositorySpec | None, settings: Settings) -> RepositorySpec:

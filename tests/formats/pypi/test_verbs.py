@@ -141,19 +141,25 @@ async def test_legacy_json_of_a_proxy() -> None:
     shelf = await stocked()
     shelf.hosted = False
     entry = next(entry for entry, _ in shelf.rows.values() if entry.filename == WHEEL)
-    known = {"url": "https://files.example/x", "digests": {"sha256": entry.digests["sha256"].upper()}}
-    other = {"url": "https://files.example/y", "digests": {"sha256": "0" * 64}}
+    known = {
+        "url": "https://files.example/x",
+        "digests": {"sha256": entry.digests["sha256"].upper()},
+        "filename": WHEEL,
+    }
+    other = {"url": "https://files.example/y", "digests": {"sha256": "0" * 64}, "filename": "demo-9.tar.gz"}
+    strange = {"url": "https://files.example/z", "digests": {"sha256": "../"}, "filename": "../demo-9.tar.gz"}
     document = {
         "last_serial": 5,
         "info": {},
         "urls": [known],
-        "releases": {"1.0": [known, other], "2": [{}, 3], "3": 4},
+        "releases": {"1.0": [known, other, strange], "2": [{}, 3], "3": 4},
     }
     shelf.upstream["pypi/demo/json"] = Reply(200, json.dumps(document).encode(), "application/json")
     reply = await call(shelf, "GET", "pypi/demo/json")
     found = json.loads(reply.body)
     assert found["urls"][0]["url"] == found["releases"]["1.0"][0]["url"] == BASE + entry.key
-    assert found["releases"]["1.0"][1] == other
+    assert found["releases"]["1.0"][1]["url"] == f"{BASE}files/demo/{'0' * 64}/demo-9.tar.gz"
+    assert found["releases"]["1.0"][2]["url"] is None
     assert dict(reply.headers)["x-pypi-last-serial"] == "5"
     shelf.upstream["pypi/demo/json"] = Reply(200, b"<html>", "text/html")
     with pytest.raises(Unavailable):

@@ -34,7 +34,7 @@ async def document(incoming: Incoming, shelf: Shelf) -> Reply:
     if not shelf.hosted:
         try:
             reply = await shelf.forward("/".join(quote(part, safe="") for part in parts), _passed(incoming))
-            return await shelf.inspect(lambda: _relinked(reply, entries, incoming.base_url))
+            return await shelf.inspect(lambda: _relinked(reply, name, entries, incoming.base_url))
         except NotHere:
             if not entries:
                 raise
@@ -66,22 +66,29 @@ def _address(base_url: str, entry: Entry) -> str:
     return base_url + quote(entry.key, safe="/")
 
 
-def _relinked(reply: Reply, entries: Iterable[Entry], base_url: str) -> Reply:
-    """The upstream's document with our address for every file that is known by its sha256."""
+def _relinked(reply: Reply, name: str, entries: Iterable[Entry], base_url: str) -> Reply:
+    """The upstream's document with our address for every file: no client leaves us by it."""
     try:
         found = orjson.loads(reply.body)
     except ValueError as error:
         raise Unavailable("the upstream's project JSON does not parse") from error
     if reply.status != 200 or not isinstance(found, dict):
         raise Unavailable("the upstream did not answer with project JSON")
-    ours = {entry.digests["sha256"]: _address(base_url, entry) for entry in entries if "sha256" in entry.digests}
+    ours = {entry.filename: entry.key for entry in entries}
     for file in _upstream_files(found):
-        digests = file.get("digests")
-        sha256 = digests.get("sha256") if isinstance(digests, dict) else None
-        if isinstance(sha256, str) and sha256.lower() in ours:
-            file["url"] = ours[sha256.lower()]
+        key = _key(name, file) or ours.get(str(file.get("filename")))
+        file["url"] = base_url + quote(key, safe="/") if key else None
     headers = _serial_header(found.get("last_serial"))
     return Reply(200, orjson.dumps(found), "application/json", headers)
+
+
+def _key(name: str, file: Mapping[str, Any]) -> str | None:
+    """Where a file of an upstream's document is served, by its sha256."""
+    digests, filename = file.get("digests"), file.get("filename")
+    sha256 = str(digests.get("sha256")).lower() if isinstance(digests, dict) else ""
+    if not names.is_place(sha256) or not isinstance(filename, str) or not names.is_artefact(filename):
+        return None
+    return names.file_path(name, filename, sha256)
 
 
 def _upstream_files(found: Mapping[str, Any]) -> list[dict[str, Any]]:
