@@ -154,6 +154,8 @@ def test_pip_knows_ages_when_the_upstream_does(home: Home, server: Running, upst
     pip = (tool("pip") / "python", "-m", "pip", "download", "--index-url", f"{server.url}pypi/main/simple/")
     home.run(*pip, "--dest", tmp_path / "a", "--uploaded-prior-to", "2026-01-03", "aged")
     home.run(*pip, "--dest", tmp_path / "b", "--uploaded-prior-to", "2026-01-01", "aged", fails=True)
+    untold = (tool("pip") / "python", "-m", "pip", "download", "--index-url", f"{server.url}pypi/bare/simple/")
+    home.run(*untold, "--dest", tmp_path / "c", "--uploaded-prior-to", "2026-01-03", "aged", fails=True)
 
 
 @pytest.mark.parametrize("repository", ["local", "upstream"])
