@@ -218,6 +218,9 @@ class Files(Topic):
         async with self._database.writing() as connection:
             statement = update(File).where(File.repository_id == repository_id, File.key == key)
             await connection.execute(statement.values(blob=None, fetched_at=None))
+            # The state of a file that may change names the blob too, and validators of bytes that are gone.
+            state = delete(Upstream).where(Upstream.repository_id == repository_id, Upstream.path == key)
+            await connection.execute(state)
 
     async def evictable(self, repository_id: int, limit: int, skip: int = 0) -> list[Evictable]:
         """At most ``limit`` files with bytes that are not pinned, least recently used first, but for
