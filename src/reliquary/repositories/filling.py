@@ -28,6 +28,9 @@ AGAIN = 10.0
 COOL = 60.0
 """Seconds a file whose bytes disagreed with the index is not asked for again."""
 
+SMALL = 4_194_304
+"""Bytes up to which a sidecar is kept even where the disk's reserve is reached."""
+
 
 class StillGood(ReliquaryError):
     """The upstream confirmed the bytes we have; never leaves this module."""
@@ -174,7 +177,7 @@ class Filling:
                 await self._arrivals.confirmed(key, state)
                 raise StillGood("unchanged")
             head = download.head(answer)
-            keep = self._room(head.size)
+            keep = self._room(entry, head.size)
             await sink.begin(head)
             async for chunk in answer.chunks():
                 await sink.write(chunk)
@@ -198,8 +201,11 @@ class Filling:
         blob = rows[0].blob if rows else None
         return blob is not None and await self._proxy.present(blob, rows[0].size)
 
-    def _room(self, size: int | None) -> bool:
-        """Whether the file may be kept: it fits the cache, and the disk keeps its reserve."""
+    def _room(self, entry: Entry, size: int | None) -> bool:
+        """Whether the file may be kept: it fits the cache, and the disk keeps its reserve. Sidecars
+        always may: they are small, and are served from the store alone."""
+        if not entry.listed and size is not None and size <= SMALL:
+            return True
         most = self._proxy.spec.options.get("cache_max_size")
         if most is not None and size is not None and size > int(most):
             return False
@@ -257,11 +263,17 @@ class Filling:
         if not isinstance(source, Stored):
             source = await self._again(derived.source)
         await self._arrivals.look_again(derived.source, source.blob)
+        made = await self._row(key)
+        if made is None or made.blob is None:
+            raise NotHere(f"{self._proxy.spec.title} has no file {key.path}")
         return await self._again(key)
 
     async def _again(self, key: FileKey) -> Stored:
+        """The bytes that have just been fetched, where they were kept."""
         rows = await self._context.catalog.files.find([self._proxy.spec.id], key.path)
-        if not rows or rows[0].blob is None:
+        if not rows:
             raise NotHere(f"{self._proxy.spec.title} has no file {key.path}")
+        if rows[0].blob is None:
+            raise Unavailable(f"there is no room to keep {key.path}, which is needed whole", code="no-room")
         row = rows[0]
         return Stored(row.blob or "", row.size or 0, row.etag, row.modified, self._proxy.spec)

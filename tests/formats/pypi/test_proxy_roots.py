@@ -51,15 +51,21 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("index", LAYOUTS)
-def test_a_root_and_its_links(upstream: Upstream, tmp_path: Path, index: str) -> None:
-    where, href, file = LAYOUTS[index]
-    upstream.put(where, html(link(href + HASH)), content_type="text/html")
-    upstream.put(file, DATA)
-    with running(tmp_path / "var", config=settings(upstream, index=index)) as server:
-        row = the_file(server, "demo")
-        assert row["url"] == f"../../files/demo/{sha256(DATA)}/{FILE}"
-        assert get(server, row["path"]).body == DATA
+def test_roots_and_their_links(upstream: Upstream, tmp_path: Path) -> None:
+    config = settings(upstream)
+    for number, (index, (where, href, file)) in enumerate(LAYOUTS.items()):
+        upstream.put(where, html(link(href + HASH)), content_type="text/html")
+        upstream.put(file, DATA)
+        config += f'[[repositories]]\nformat = "pypi"\nname = "r{number}"\nkind = "proxy"\n'
+        config += f'upstream = "{upstream.url}{index}"\n'
+    with running(tmp_path / "var", config=config) as server:
+        for number, (index, (where, _, file)) in enumerate(LAYOUTS.items()):
+            upstream.put(where, html(link(LAYOUTS[index][1] + HASH)), content_type="text/html")
+            upstream.forget()
+            row = the_file(server, "demo", f"r{number}")
+            assert row["url"] == f"../../files/demo/{sha256(DATA)}/{FILE}", index
+            assert get(server, row["path"]).body == DATA, index
+            assert [request.path for request in upstream.requests] == [where, file], index
 
 
 @pytest.fixture(scope="module")
