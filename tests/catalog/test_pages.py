@@ -19,7 +19,7 @@ async def test_a_page_is_found_with_all_variants_and_its_state(catalog: Catalog,
     assert await catalog.pages.find(proxy, "six/") == ([], None)
     html = new_page("html")
     pages = [html, replace(new_page("zipped"), coding="gzip"), replace(new_page("json"), media="application/json")]
-    written = await catalog.pages.write(proxy, pages, seen=0, sources=[], scope="six")
+    written = await catalog.pages.write(proxy, pages, seen=await catalog.changes.latest(), sources=[], scope="six")
     assert written == pages
     assert await catalog.pages.find(proxy, "six/") == (pages, None)
     state = new_state(etag='W/"1"', modified="Sun, 01 Mar 2026 12:00:00 GMT", gone_at=LATER)

@@ -120,10 +120,11 @@ async def test_one_of_two_concurrent_exclusive_adds_wins(catalog: Catalog, url: 
 async def test_a_write_numbers_changes_serials_pages_and_events_alike(catalog: Catalog, hosted: int) -> None:
     group = await new_repository(catalog, "main")
     bystander = await new_repository(catalog, "bystander")
+    seen = await catalog.changes.latest()
     for repository_id in (hosted, group, bystander):
         for path in ("six", "seven"):
             page = new_page(path, f"{path}/", scope=path)
-            await catalog.pages.write(repository_id, [page], seen=0, sources=[], scope=path)
+            await catalog.pages.write(repository_id, [page], seen=seen, sources=[], scope=path)
     before = await catalog.changes.latest()
     event = NewEvent("publish", "six", "1.0", "a.whl", "ann")
     file = new_file("a.whl", content="a")

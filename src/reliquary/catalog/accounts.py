@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from reliquary.catalog.database import AnyRow, Topic, table, unbroken
-from reliquary.catalog.recording import record_configuration
+from reliquary.catalog.recording import outdate_groups, record_configuration
 from reliquary.catalog.records import AccountsSnapshot, TokenRow, UserRow
 from reliquary.catalog.tables import GrantRow, Token, User
 from reliquary.errors import Conflict, NotHere
@@ -88,6 +88,7 @@ class Accounts(Topic):
             if (await connection.execute(statement)).rowcount == 0:
                 raise NotHere(f"there is no user {user.name}")
             await record_configuration(connection)
+            await outdate_groups(connection)
 
     @unbroken
     async def delete_user(self, name: str) -> None:
@@ -96,6 +97,7 @@ class Accounts(Topic):
             if (await connection.execute(delete(User).where(User.name == name))).rowcount == 0:
                 raise NotHere(f"there is no user {name}")
             await record_configuration(connection)
+            await outdate_groups(connection)
 
     @unbroken
     async def add_token(self, token: TokenRow) -> TokenRow:
@@ -138,6 +140,7 @@ class Accounts(Topic):
             if rows:
                 await connection.execute(insert(table(GrantRow)), rows)
             await record_configuration(connection)
+            await outdate_groups(connection)
 
     @unbroken
     async def token_used(self, stamps: Mapping[int, datetime]) -> None:

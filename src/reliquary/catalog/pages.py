@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import and_, delete, literal, select, true
+from sqlalchemy import ColumnElement, and_, delete, literal, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reliquary.catalog.database import AnyRow, Topic, batches, unbroken, upsert
@@ -67,11 +67,13 @@ def _dated(page: StoredPage, old: StoredPage | None) -> StoredPage:
     return replace(page, modified=modified)
 
 
+def _of(sources: Sequence[int], scope: str) -> ColumnElement[bool]:
+    return and_(ChangeRow.repository_id.in_(sources), ChangeRow.scope == scope)
+
+
 async def _changed_since(connection: AsyncConnection, seen: int, sources: Sequence[int], scope: str) -> bool:
     query = (
-        select(ChangeRow.seq)
-        .where(ChangeRow.repository_id.in_(sources), ChangeRow.scope == scope, ChangeRow.seq > seen)
-        .limit(1)
+        select(ChangeRow.seq).where(ChangeRow.seq > seen, or_(_of(sources, scope), ChangeRow.scope.is_(None))).limit(1)
     )
     return await connection.scalar(query) is not None
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reliquary.catalog.database import batches, table
 from reliquary.catalog.records import NewEvent, Touched
-from reliquary.catalog.tables import ChangeRow, Event, Package, Page
+from reliquary.catalog.tables import ChangeRow, Event, Package, Page, Repository
+from reliquary.types import Kind
 
 COMMIT_ORDER = 0x52656C69
 """Key of the PostgreSQL lock under which changes are numbered."""
@@ -90,6 +91,14 @@ async def _add_event(connection: AsyncConnection, repository_id: int, serial: in
 async def record_configuration(connection: AsyncConnection, repository_id: int | None = None) -> int:
     """Say that the configuration (of one repository, or the accounts) changed; returns the serial."""
     return await number(connection, repository_id, [None])
+
+
+async def outdate_groups(connection: AsyncConnection, repository_id: int | None = None) -> None:
+    """Mark the pages of every group, and of one repository, dirty: members, rules or rights changed,
+    so that they may list what they must not, or lack what they should."""
+    groups = select(Repository.id).where(Repository.kind == Kind.GROUP.value)
+    pages = or_(Page.repository_id.in_(groups), Page.repository_id == repository_id)
+    await connection.execute(update(Page).where(pages, Page.dirty.is_(False)).values(dirty=True))
 
 
 async def latest(connection: AsyncConnection) -> int:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reliquary.catalog.database import AnyRow, Topic, table, unbroken
-from reliquary.catalog.recording import record_configuration
+from reliquary.catalog.recording import outdate_groups, record_configuration
 from reliquary.catalog.storing import FILE, PACKAGE, VERSION
 from reliquary.catalog.tables import ChangeRow, File, Member, Package, Property, Repository, Version
 from reliquary.errors import Conflict, NotHere
@@ -66,6 +66,7 @@ async def _write_members(connection: AsyncConnection, spec: RepositorySpec) -> N
 async def _stamp(connection: AsyncConnection, spec: RepositorySpec) -> RepositorySpec:
     serial = await record_configuration(connection, spec.id)
     await connection.execute(update(Repository).where(Repository.id == spec.id).values(serial=serial))
+    await outdate_groups(connection, spec.id)
     return replace(spec, serial=serial)
 
 
@@ -147,3 +148,4 @@ class Repositories(Topic):
             if result.rowcount == 0:
                 raise NotHere("that repository does not exist")
             await record_configuration(connection, repository_id)
+            await outdate_groups(connection)
