@@ -95,18 +95,22 @@ class Home:
             timeout: seconds.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(
-            [str(each) for each in command],
-            cwd=cwd or self.path,
-            env=self.environment(env),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            timeout=timeout,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [str(each) for each in command],
+                cwd=cwd or self.path,
+                env=self.environment(env),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="replace",
+                timeout=timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            printed = error.output.decode("utf-8", "replace") if isinstance(error.output, bytes) else error.output
+            pytest.fail(f"not done after {timeout} seconds\n{printed}")
         assert (done.returncode != 0) is fails, f"exit code {done.returncode}\n{done.stdout}"
         return Ran(done.returncode, done.stdout)
 
