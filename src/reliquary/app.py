@@ -70,14 +70,19 @@ class Dialer:
 
 @dataclass
 class World:
-    """Everything a process works with, on an open data folder."""
+    """Everything a process works with, on an open data folder. ``base`` outlives configurations."""
 
     settings: Settings
     formats: Mapping[str, Format]
-    context: Context
+    base: Context
     state: State
     dialer: Dialer
     store: DiskStore
+
+    @property
+    def context(self) -> Context:
+        """The context of the configuration that is in force."""
+        return self.state.context
 
     async def close(self) -> None:
         """End what runs, flush what is counted, close what is open."""
@@ -124,22 +129,25 @@ async def open_world(settings: Settings, outgoing: Outgoing | None = None) -> Wo
     await store.clean(STALE)
     fills = Fills(settings.data, store)
     await fills.clean()
-    context = Context(catalog, store, fills, HotMap(settings.hot_pages), limits, settings.data)
+    base = Context(catalog, store, fills, HotMap(0), limits, settings.data)
     dialer = Dialer(settings, outgoing or Outgoing())
     passwords = Passwords()
 
-    async def rebuild() -> tuple[Access, Estate]:
+    async def rebuild() -> tuple[Access, Estate, Context]:
+        built = await catalog.changes.latest()
         specs = await catalog.repositories.all()
         access = Access(await catalog.accounts.snapshot(), specs, passwords)
         if settings.offline:
             specs = [without_upstreams(spec) for spec in specs]
-        return access, build(specs, known, context, dialer.dial, access.readable_by_all_readers_of)
+        context = replace(base, hot=HotMap(settings.hot_pages), built=built)
+        estate = build(specs, known, context, dialer.dial, access.readable_by_all_readers_of)
+        return access, estate, context
 
     seen = await catalog.changes.latest()
-    access, estate = await rebuild()
+    access, estate, context = await rebuild()
     trust = Trust(settings.trusted_proxies, tuple(host.lower() for host in settings.allowed_hosts), settings.public_url)
     state = State(context, known, trust, catalog.changes.watch(), access, estate, rebuild, seen)
-    return World(settings, known, context, state, dialer, store)
+    return World(settings, known, base, state, dialer, store)
 
 
 def without_upstreams(spec: RepositorySpec) -> RepositorySpec:
@@ -189,7 +197,10 @@ class App:
         live = self.live
         state = live.world.state
         if state.behind():
-            await state.catch_up()
+            try:
+                await state.catch_up()
+            except ReliquaryError as error:
+                log.warning("changes could not be read; answering with what is known", reason=error.message)
         raw: bytes = scope.get("raw_path") or scope["path"].encode()
         root = scope.get("root_path", "").encode()
         if root and raw.startswith(root):

@@ -54,9 +54,13 @@ def _split(value: Any) -> Any:
 
 
 def _base_url(value: str) -> str:
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("must be an address in ASCII without spaces (percent-encode what is not)")
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an http or https address")
+    if parts.port == 0:
+        raise ValueError("must have a port between 1 and 65535")
     if parts.query or parts.fragment:
         raise ValueError("must have no query and no fragment")
     return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/") + "/", "", ""))

@@ -71,7 +71,9 @@ def _of(sources: Sequence[int], scope: str) -> ColumnElement[bool]:
     return and_(ChangeRow.repository_id.in_(sources), ChangeRow.scope == scope)
 
 
-async def _changed_since(connection: AsyncConnection, seen: int, sources: Sequence[int], scope: str) -> bool:
+async def _changed_since(
+    connection: AsyncConnection, seen: int, built: int, sources: Sequence[int], scope: str
+) -> bool:
     query = (
         select(ChangeRow.seq).where(ChangeRow.seq > seen, or_(_of(sources, scope), ChangeRow.scope.is_(None))).limit(1)
     )
@@ -98,12 +100,21 @@ class Pages(Topic):
 
     @unbroken
     async def write(
-        self, repository_id: int, pages: Sequence[StoredPage], *, seen: int, sources: Sequence[int], scope: str
+        self,
+        repository_id: int,
+        pages: Sequence[StoredPage],
+        *,
+        seen: int,
+        sources: Sequence[int],
+        scope: str,
+        built: int | None = None,
     ) -> list[StoredPage]:
         """Store variants whose blobs are stored already.
 
         Args:
             seen: the highest change (`seen`) before the rows they were rendered from were read.
+            built: the highest change before the configuration they were rendered under was read;
+                ``seen`` when None.
             sources: ids of the repositories they were rendered from.
             scope: what was rendered.
 
@@ -116,7 +127,7 @@ class Pages(Topic):
             old = {
                 (page.path, page.media, page.coding): page for page in await _stored(connection, repository_id, pages)
             }
-            dirty = await _changed_since(connection, seen, sources, scope)
+            dirty = await _changed_since(connection, seen, seen if built is None else built, sources, scope)
             written = [
                 replace(_dated(page, old.get((page.path, page.media, page.coding))), dirty=dirty) for page in pages
             ]

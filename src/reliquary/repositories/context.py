@@ -45,7 +45,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Context:
-    """The catalog, the store and what is shared between repositories of one process."""
+    """The catalog, the store and what is shared between repositories of one process.
+
+    Each configuration has a context with a hot map of its own, so that what is still being made
+    under an old one is never shown under the new. ``built`` is the last change its repositories
+    were surely built after.
+    """
 
     catalog: Catalog
     store: BlobStore
@@ -57,6 +62,7 @@ class Context:
     monotonic: Callable[[], float] = time.monotonic
     flights: Flights = field(default_factory=Flights)
     used: dict[tuple[int, str], datetime] = field(default_factory=dict)
+    built: int = 0
     tokens_used: dict[int, datetime] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)

@@ -83,22 +83,23 @@ class Projection:
     async def _lookup(self, key: PageKey, media: str, codings: Sequence[str]) -> PageHit:
         context = self._context
         freshness = await self.settle(key)
-        mark = context.hot.mark()
+        mark = context.hot.mark()  # what is dropped from here on is not taken in
         rows, _ = await context.catalog.pages.find(self._spec.id, key.path)
         row = _choose(rows, media, codings)
         partial = False
         if row is None or not await self.present(row.blob, row.size):
             partial = freshness.partial
             row = await context.flights.join(
-                ("render", self._spec.id, key.path, media, codings[0], partial),
+                # An asker never joins a rendering begun before a change that it may know of.
+                ("render", context.hot, mark, self._spec.id, key.path, media, codings[0], partial),
                 lambda: self._render(key, media, codings, keep=not partial),
             )
         hit = await self._hit(row, freshness, partial)
         shown: Shown | None = context.hot.get(self._spec.id, key.path)
-        if shown is None or shown.until != freshness.until:
+        if shown is None or shown.until != freshness.until or mark != context.hot.mark():
             shown = Shown(freshness.until, freshness.stale, partial)
         shown.variants[media, row.coding] = hit
-        if not partial:
+        if not partial and not row.dirty:
             context.hot.put(self._spec.id, key.path, key.scope, shown, shown.weight, mark)
         return hit
 
@@ -124,6 +125,7 @@ class Projection:
         member that is down."""
         context, coding = self._context, codings[0]
         seen = await context.catalog.changes.latest()
+        built = context.built
         contents = await self.contents(key)
         context.count("pages_rendered")
         page = await self._assemble(key, contents, media)
@@ -134,7 +136,7 @@ class Projection:
         if not keep:
             return rows[-1]
         stored = await context.catalog.pages.write(
-            self._spec.id, rows, seen=seen, sources=self.sources(), scope=key.scope
+            self._spec.id, rows, seen=seen, built=built, sources=self.sources(), scope=key.scope
         )
         return stored[-1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -209,10 +210,12 @@ class Proxy(Projection):
         found = await catalog.files.listed(self._spec.id, key.scope)
         names = await self._names(key) if key.children is not None else ()
         properties = await catalog.packages.properties(self._spec.id, key.name) if key.name else {}
-        admitted = [row for row in found if rules.admits(self._spec.rules, row.name)]
+        if self._spec.rules:
+            found = [row for row in found if rules.admits(self._spec.rules, row.name)]
+            names = [name for name in names if rules.admits(self._spec.rules, name)]
         return Contents(
-            rows=[Row(row.key, row.name, row.filename, row.version, row.fragment) for row in admitted],
-            names=[(name, 0) for name in names if rules.admits(self._spec.rules, name)],
+            rows=[Row(row.key, row.name, row.filename, row.version, row.fragment) for row in found],
+            names=[(name, 0) for name in names],
             properties=properties,
             serial=await catalog.packages.serial([self._spec.id], key.scope),
         )
@@ -229,7 +232,7 @@ class Proxy(Projection):
                 self._spec.id, replace(state, body=None, checked_at=state.checked_at - timedelta(days=1))
             )
             return ()
-        return self.read(key, Source(state.url, "", body)).names
+        return (await asyncio.to_thread(self.read, key, Source(state.url, "", body))).names
 
     def read(self, key: PageKey, source: Source) -> Reading:
         """The format's reading of a document; Unavailable where it is not what was asked for."""
@@ -257,6 +260,8 @@ class Proxy(Projection):
     async def shelf(self, publisher: str | None, permit: Permit, call: Call) -> Shelf:
         if call.action is not Action.READ:
             raise WrongMethod(f"{self._spec.title} is a proxy: publish to a hosted repository or to a group with one")
+        if call.name is not None:
+            self.admit(self._format.normalise(call.name))
         return ProxyShelf(self, self._context, publisher, permit)
 
     def now(self) -> datetime:

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from reliquary.blobs.base import Writer
 from reliquary.catalog.records import NewEvent, NewFile, Touched
-from reliquary.errors import Full, NotHere, TooLarge, WrongMethod
+from reliquary.errors import CannotTell, Full, NotHere, TooLarge, WrongMethod
 from reliquary.formats.base import Format, Received, Reply
 from reliquary.repositories.base import Permit
 from reliquary.repositories.context import Context
@@ -172,8 +172,20 @@ class HostedShelf(_Shelf):
             event=self._event("add", listed.name, listed.version, listed.filename),
         )
         self._drop(touched)
+        await self._confirm(files)
         self._context.count("published", int(new))
         return new
+
+    async def _confirm(self, files: Sequence[NewFile]) -> None:
+        """A cache that made room at this very moment may have thrown out bytes that both had: only
+        what is there with its row is acknowledged."""
+        for file in files:
+            for pause in (0.0, 0.1, 0.5):
+                await asyncio.sleep(pause)
+                if file.blob is not None and await self._context.store.size(file.blob) is not None:
+                    break
+            else:
+                raise CannotTell("the bytes were lost while they were published; send them again", retry_after=1)
 
     async def _commit(self, entry: Entry, received: Received | bytes) -> NewFile:
         """Bytes first: they are whole and durable before any row names them."""

@@ -17,9 +17,6 @@ from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-import pypi_simple
-from packageurl.contrib import purl2url
-
 from reliquary.errors import SettingsError
 from reliquary.types import Remote
 from reliquary.upstream.policy import Outgoing
@@ -342,6 +339,8 @@ CONFIGURATIONS: Mapping[str, Callable[[Search], None]] = {"pip": pip, "npm": npm
 def known(search: Search, client: str, purl: str | None) -> None:
     """The address that a library holds for the client's public registry."""
     if client == "pip":
+        import pypi_simple  # slow to import, and asked once in the life of a data folder
+
         search.offer(pypi_simple.PYPI_SIMPLE_ENDPOINT, "pypi-simple")
     elif purl is not None:
         url = by_purl(client, purl)
@@ -352,6 +351,8 @@ def known(search: Search, client: str, purl: str | None) -> None:
 def by_purl(client: str, purl: str) -> str | None:
     """A registry's root from where it has one package. cargo's web host is known; its sparse index lies on
     the host ``index.`` before that one."""
+    from packageurl.contrib import purl2url
+
     if client == "cargo":
         parts = urlsplit(purl2url.get_repo_url(purl) or "")  # type: ignore[no-untyped-call]
         return f"{parts.scheme}://index.{parts.netloc}/" if parts.netloc else None

@@ -7,11 +7,15 @@ from datetime import datetime
 from typing import Any
 
 from reliquary.formats.base import Reply
-from reliquary.web.server import set_reason
+from reliquary.web.server import gone, set_reason
 
 MOST_HEADERS = 200
 """Headers that a request may have; joining thousands of one name would not be linear."""
 Scope = MutableMapping[str, Any]
+
+
+class Left(Exception):
+    """The client went away in the middle of its answer."""
 
 
 class Request:
@@ -44,7 +48,9 @@ class Request:
         await self._send({"type": "http.response.start", "status": status, "headers": pairs})
 
     async def write(self, body: bytes) -> None:
-        """Send a part of the body."""
+        """Send a part of the body; raises Left when nobody is there to take it."""
+        if gone(self.scope):
+            raise Left("the client went away")
         if body:
             await self._send({"type": "http.response.body", "body": body, "more_body": True})
 

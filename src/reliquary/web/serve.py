@@ -21,7 +21,7 @@ from reliquary.repositories.base import Repository
 from reliquary.types import Action, Actor, RepositorySpec
 from reliquary.web import identity, negotiate, paths
 from reliquary.web.incoming import WebIncoming
-from reliquary.web.request import Request
+from reliquary.web.request import Left, Request
 from reliquary.web.respond import Gone, Responder, error_headers, vary, with_headers
 from reliquary.web.server import cut
 from reliquary.web.state import State
@@ -49,6 +49,8 @@ class Serve:
             await self._answer(request, format, raw)
         except ReliquaryError as error:
             await self._refuse(request, format, error, raw)
+        except Left:
+            self._state.context.count("clients_left")
         except Exception as error:
             log.exception("unexpected", method=request.method, kind=type(error).__name__)
             self._state.context.count("errors_unexpected")

@@ -68,6 +68,12 @@ def set_reason(scope: MutableMapping[str, Any], phrase: str) -> None:
         cycle.transport = _Phrased(cycle.transport, clean.encode("ascii"))
 
 
+def gone(scope: MutableMapping[str, Any]) -> bool:
+    """Whether the client has gone; the server itself would take what is sent and drop it."""
+    cycle = scope.get(CYCLE)
+    return cycle is not None and bool(cycle.disconnected)
+
+
 def cut(scope: MutableMapping[str, Any]) -> bool:
     """End the connection without ending the answer; False where the server cannot."""
     cycle = scope.get(CYCLE)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+import structlog
+
 from reliquary.access.may import Access
 from reliquary.catalog.changes import Watch
+from reliquary.errors import SettingsError
 from reliquary.formats.base import Format
 from reliquary.repositories.build import Estate
 from reliquary.repositories.context import Context
 from reliquary.types import Actor, RepositorySpec
 from reliquary.web.identity import Trust
+
+log = structlog.get_logger("reliquary.state")
 
 
 class State:
@@ -31,7 +36,7 @@ class State:
         watch: Watch,
         access: Access,
         estate: Estate,
-        rebuild: Callable[[], Awaitable[tuple[Access, Estate]]],
+        rebuild: Callable[[], Awaitable[tuple[Access, Estate, Context]]],
         seen: int = 0,
     ) -> None:
         self.context = context
@@ -44,7 +49,7 @@ class State:
         self._rebuild = rebuild
         self._lock = asyncio.Lock()
         self._seen = seen
-        self._behind = False
+        self._wanted = self._read = 0
 
     async def identify(self, authorization: str | None) -> Actor:
         """Who asks; a token's use is noted. Raises Unauthenticated for credentials that are not good."""
@@ -56,25 +61,21 @@ class State:
     def behind(self) -> bool:
         """Whether something was committed that was not read yet: microseconds, no query."""
         if self._watch.changed():
-            self._behind = True
-        return self._behind
+            self._wanted += 1
+        return self._read < self._wanted
 
     async def catch_up(self) -> None:
         """Read the new Change rows and forget what they name; swap the snapshots when the
         configuration changed."""
         async with self._lock:
-            if not self._behind:
-                return
-            self._behind = False
-            try:
+            wanted = self._wanted
+            if self._read < wanted:
                 await self._read_changes()
-            except BaseException:
-                self._behind = True
-                raise
+                self._read = wanted
 
     async def settle(self) -> None:
         """Read the Change rows whatever the watch says: for who just wrote and answers with the effect."""
-        self._behind = True
+        self._wanted += 1
         await self.catch_up()
 
     async def _read_changes(self) -> None:
@@ -88,9 +89,11 @@ class State:
             self._seen = changes[-1].seq
 
     async def reload(self) -> None:
-        """Make new snapshots from the catalog."""
-        self.access, self.estate = await self._rebuild()
-        self.context.hot.clear()
+        """Make new snapshots from the catalog; what cannot be built leaves the old ones in force."""
+        try:
+            self.access, self.estate, self.context = await self._rebuild()
+        except SettingsError as error:
+            log.error("the new configuration cannot be used; the old one stays", reason=error.message)
 
     def specs(self) -> Sequence[RepositorySpec]:
         """Every repository's configuration."""

@@ -53,9 +53,10 @@ def promised(headers: Mapping[str, str]) -> dict[str, str]:
     if "content-md5" in headers:
         _note(found, "md5", _unbase64(headers["content-md5"], "content-md5"), "content-md5")
     for header in ("repr-digest", "content-digest"):
-        for label, text in re.findall(r"([a-z0-9-]+)=:([A-Za-z0-9+/=]*):", headers.get(header, "")):
-            if label in _FIELDS:
-                _note(found, _FIELDS[label], _unbase64(text, header), header)
+        for item in headers.get(header, "").split(","):
+            label, _, text = item.strip().partition("=")
+            if (algorithm := _FIELDS.get(label.strip().lower())) is not None:
+                _note(found, algorithm, _unbase64(_bare(text, header), header), header)
     return found
 
 
@@ -64,6 +65,14 @@ def _note(found: dict[str, str], algorithm: str, digest: str, header: str) -> No
         raise Malformed(f"{header} is not a digest; send it in the form its specification gives")
     if found.setdefault(algorithm, digest) != digest:
         raise Malformed(f"two headers name different {algorithm} digests")
+
+
+def _bare(text: str, header: str) -> str:
+    """The base64 of a byte sequence as structured fields write it (RFC 9651, section 3.3.5)."""
+    value = text.partition(";")[0].strip()
+    if len(value) < 2 or not (value.startswith(":") and value.endswith(":")):
+        raise Malformed(f"{header} is not a list of digests such as sha-256=:BASE64:")
+    return value[1:-1]
 
 
 def _unbase64(text: str, header: str) -> str:
