@@ -55,8 +55,8 @@ def promised(headers: Mapping[str, str]) -> dict[str, str]:
     for header in ("repr-digest", "content-digest"):
         for item in headers.get(header, "").split(","):
             label, _, text = item.strip().partition("=")
-            if (algorithm := _FIELDS.get(label.strip().lower())) is not None:
-                _note(found, algorithm, _unbase64(_bare(text, header), header), header)
+            if (known := _FIELDS.get(label.strip().lower())) is not None:
+                _note(found, known, _unbase64(_bare(text, header), header), header)
     return found
 
 
