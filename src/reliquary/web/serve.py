@@ -190,7 +190,8 @@ class Serve:
 
 
 def _not_for(format: Format, method: str, segments: tuple[str, ...]) -> ReliquaryError:
-    """404 where no method finds anything, else 405 with those that do."""
+    """404 where no method finds anything, and to readers, who go on elsewhere at nothing else; else
+    405 with the methods that find something."""
     allow = []
     for each in METHODS:
         try:
@@ -199,6 +200,6 @@ def _not_for(format: Format, method: str, segments: tuple[str, ...]) -> Reliquar
             continue
         if isinstance(match, Call) or (match is not None and each in READS):
             allow.append(each)
-    if not allow or method in allow:
+    if not allow or method in allow or method in READS:
         return NotHere("there is nothing at this address")
     return WrongMethod(f"this address does not take {method[:20]}", allow=tuple(allow))
