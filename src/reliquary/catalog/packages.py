@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from reliquary.catalog.database import Topic, unbroken
+from reliquary.catalog.publishing import TOMBSTONE
 from reliquary.catalog.recording import record
 from reliquary.catalog.records import NewEvent, Touched
 from reliquary.catalog.storing import PACKAGE, package_ids, prune, write_properties
@@ -32,10 +33,21 @@ class Packages(Topic):
             return sorted((row.scope, row.serial) for row in await connection.execute(query))
 
     async def packages(self, repository_id: int) -> list[tuple[str, int]]:
-        """(name, serial) of every package row, sorted by name; some may have facts and no files."""
-        query = select(Package.name, Package.serial).where(Package.repository_id == repository_id)
+        """(name, serial) of every package with a file, sorted by name."""
+        held = select(Version.id).join(File, File.version_id == Version.id).where(Version.package_id == Package.id)
+        query = select(Package.name, Package.serial).where(Package.repository_id == repository_id, held.exists())
         async with self._database.reading() as connection:
             return sorted((row.name, row.serial) for row in await connection.execute(query))
+
+    async def claimed(self, repository_id: int) -> set[str]:
+        """Names of packages with a file, or whose files were all removed: they are still their owner's."""
+        held = select(Version.id).join(File, File.version_id == Version.id).where(Version.package_id == Package.id)
+        removed = select(Property.owner_id).where(
+            Property.kind == PACKAGE, Property.owner_id == Package.id, Property.name.startswith(TOMBSTONE)
+        )
+        query = select(Package.name).where(Package.repository_id == repository_id, or_(held.exists(), removed.exists()))
+        async with self._database.reading() as connection:
+            return set((await connection.execute(query)).scalars())
 
     async def serial(self, repository_ids: Sequence[int], scope: str) -> int:
         """The change that last touched the scope in any of the repositories, 0 when none did."""

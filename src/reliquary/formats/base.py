@@ -462,6 +462,9 @@ class Format(Protocol):
     def touches(self, entry: Entry) -> Sequence[Touch]:
         """The scopes that are out of date when this entry comes, changes or goes."""
 
+    def withheld(self, properties: Mapping[str, str]) -> str | None:
+        """Why no file of a package with these facts may be had, or None when they may."""
+
     def derive(self, key: FileKey) -> Derived | None:
         """How the file at this key is computed from another, or None."""
 

@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 
 from reliquary.blobs.fill import Fill
 from reliquary.formats.base import Call, FileKey, Format, PageKey, Shelf
-from reliquary.types import Action, Headers, RepositorySpec
+from reliquary.types import Action, Headers, RepositorySpec, Rule
 
 FOREVER = float("inf")
 Reach: TypeAlias = Callable[[int, int], AbstractAsyncContextManager[AsyncIterator[bytes] | None]]
@@ -133,11 +133,15 @@ class Repository(Protocol):
     async def owns(self, names: Sequence[str]) -> set[str]:
         """Which of the names are packages that hosted repositories in here hold."""
 
+    async def claims(self) -> set[str]:
+        """All that `owns` would find."""
+
     async def lost(self, key: FileKey, blob: str) -> bool:
         """A blob turned out to be missing: forget it; True when asking again may bring it back."""
 
     def target(self) -> Repository | None:
         """The hosted repository that publishing here goes to, or None."""
 
-    async def shelf(self, publisher: str | None, permit: Permit, call: Call) -> Shelf:
-        """The shelf that a verb or query works on; raises WrongMethod where none can."""
+    async def shelf(self, publisher: str | None, permit: Permit, call: Call, screen: Sequence[Rule] = ()) -> Shelf:
+        """The shelf that a verb or query works on; raises WrongMethod where none can. ``screen``:
+        rules of the groups that the question came through; names they deny stay unknown."""

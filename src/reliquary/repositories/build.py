@@ -74,8 +74,10 @@ def build(
         if spec.kind is Kind.PROXY:
             return Proxy(spec, format, context, [dial(remote, spec) for remote in spec.remotes], groups)
         inside = [by_name[spec.format, name] for name in spec.members if (spec.format, name) in by_name]
-        shown = [each for each in inside if visible(spec, each) and each.name not in path]
-        return Group(spec, format, context, [make(each, (*path, spec.name)) for each in shown])
+        inside = [each for each in inside if each.name not in path]
+        shown = [make(each, (*path, spec.name)) for each in inside if visible(spec, each)]
+        hidden = [make(each, (*path, spec.name)) for each in inside if not visible(spec, each)]
+        return Group(spec, format, context, shown, hidden)
 
     for spec in by_name.values():
         make(spec, (spec.name,))

@@ -56,6 +56,8 @@ class Filling:
             return warm[0]
         mark = context.hot.mark()
         row = await self._row(key)
+        if row is not None:
+            await proxy.offer(row.entry.name)
         if row is not None and row.blob is not None:
             if await proxy.present(row.blob, row.size):
                 return await self._stored(key, row, mark)

@@ -17,7 +17,7 @@ from reliquary.repositories import rules
 from reliquary.repositories.base import Contents, FileHit, Freshness, Permit, Repository, Row
 from reliquary.repositories.context import Context
 from reliquary.repositories.projection import Projection
-from reliquary.types import Action, Kind, RepositorySpec, Verdict
+from reliquary.types import Action, Kind, RepositorySpec, Rule, Verdict
 
 log = structlog.get_logger("reliquary.group")
 
@@ -27,16 +27,24 @@ class Group(Projection):
 
     Args:
         members: in order; the first that has a file name gives the file.
+        hidden: members that not everyone who may read the group may read. They show nothing here,
+            and yet what they own is theirs: no proxy gives it in their place.
     """
 
     def __init__(
-        self, spec: RepositorySpec, format: Format, context: Context, members: Sequence[Repository] = ()
+        self,
+        spec: RepositorySpec,
+        format: Format,
+        context: Context,
+        members: Sequence[Repository] = (),
+        hidden: Sequence[Repository] = (),
     ) -> None:
         super().__init__(spec, format, context)
         self.members = tuple(members)
+        self.hidden = tuple(hidden)
 
     def sources(self) -> Sequence[int]:
-        return [self._spec.id, *{each.id for member in self.members for each in leaves(member)}]
+        return [self._spec.id, *{each.id for member in (*self.members, *self.hidden) for each in leaves(member)}]
 
     async def chosen(self, name: str) -> Sequence[Repository]:
         """The members that may answer for a package name: the one decision for listing, file,
@@ -51,19 +59,21 @@ class Group(Projection):
         verdicts = {name: rules.verdict(self._spec.rules, name) for name in names}
         asked = sorted(name for name, verdict in verdicts.items() if verdict in (None, Verdict.OWNED))
         owned = [(member, await member.owns(asked)) for member in self.members] if asked else []
+        shut = await _owned_in(self.hidden, asked) if asked else set()
         givers: dict[str, Sequence[Repository] | None] = {}
         for name, verdict in verdicts.items():
             owners = [member for member, has in owned if name in has]
-            givers[name] = owners if owners or verdict is Verdict.OWNED else self.members
+            kept = bool(owners) or verdict is Verdict.OWNED or name in shut
+            givers[name] = owners if kept else self.members
             if verdict is Verdict.DENY:
                 givers[name] = None
         return givers
 
     async def owns(self, names: Sequence[str]) -> set[str]:
-        found: set[str] = set()
-        for member in self.members:
-            found |= await member.owns(names)
-        return found
+        return await _owned_in((*self.members, *self.hidden), names)
+
+    async def claims(self) -> set[str]:
+        return {name for member in (*self.members, *self.hidden) for name in await member.claims()}
 
     # Pages
 
@@ -152,11 +162,14 @@ class Group(Projection):
         if key.children is None:
             return ()
         found: dict[str, int] = {}
+        claimed = await self.claims()
         for member, part in parts:
             verdicts = {name: rules.verdict(self._spec.rules, name) for name, _ in part.names}
             kept = sorted(name for name, verdict in verdicts.items() if verdict is Verdict.OWNED)
             ours = await member.owns(kept) if kept and _foreign(member) else set(kept)
             for name, serial in part.names:
+                if name in claimed and verdicts[name] is None and member.spec.kind is Kind.PROXY:
+                    continue
                 if verdicts[name] is Verdict.DENY or (verdicts[name] is Verdict.OWNED and name not in ours):
                     continue
                 found[name] = max(found.get(name, 0), serial)
@@ -196,31 +209,39 @@ class Group(Projection):
 
     def target(self) -> Repository | None:
         wanted = self._spec.options.get("publish_to")
-        for member in self.members:
+        for member in (*self.members, *self.hidden):
             if wanted in (None, member.spec.name) and (found := member.target()) is not None:
                 return found
         return None
 
-    async def shelf(self, publisher: str | None, permit: Permit, call: Call) -> Shelf:
+    async def shelf(self, publisher: str | None, permit: Permit, call: Call, screen: Sequence[Rule] = ()) -> Shelf:
         target = self.target()
         if call.action is not Action.READ:
             if target is None:
                 raise WrongMethod(f"{self._spec.title} has no hosted member to publish to")
             return await target.shelf(publisher, permit, call)
         if call.name is None:
-            member: Repository | None = target or next(iter(self.members), None)
+            member: Repository | None = target if target in self.members else next(iter(self.members), None)
         else:
             members = await self.chosen(call.name)
             owners = [each for each in members if await each.owns([call.name])]
             member = next(iter(owners or [each for each in members if _foreign(each)]), target)
         if member is None:
             raise NotHere(f"{self._spec.title} has no members")
-        return await member.shelf(publisher, permit, call)
+        return await member.shelf(publisher, permit, call, (*screen, *self._spec.rules))
+
+
+async def _owned_in(members: Sequence[Repository], names: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    for member in members if names else ():
+        found |= await member.owns(names)
+    return found
 
 
 def leaves(repository: Repository) -> list[RepositorySpec]:
     """A repository and everything inside it."""
-    inside = [spec for member in getattr(repository, "members", ()) for spec in leaves(member)]
+    held = (*getattr(repository, "members", ()), *getattr(repository, "hidden", ()))
+    inside = [spec for member in held for spec in leaves(member)]
     return [repository.spec, *inside]
 
 

@@ -10,7 +10,7 @@ from reliquary.repositories.base import Contents, FileHit, Freshness, Permit, Re
 from reliquary.repositories.context import Context
 from reliquary.repositories.projection import Projection
 from reliquary.repositories.shelf import HostedShelf, visible
-from reliquary.types import RepositorySpec
+from reliquary.types import RepositorySpec, Rule
 
 
 class Hosted(Projection):
@@ -53,6 +53,7 @@ class Hosted(Projection):
         if not rows:
             raise NotHere(f"{self._spec.title} has no file {key.path}")
         row = rows[0]
+        await self.offer(row.entry.name)
         if row.blob is None or not await self.present(row.blob, row.size):
             context.count("blobs_missing")
             raise CannotTell(f"the bytes of {key.path} are missing from the store; run reliquary verify")
@@ -63,6 +64,9 @@ class Hosted(Projection):
     async def owns(self, names: Sequence[str]) -> set[str]:
         return {name for _, name in await self._context.catalog.files.owned([self._spec.id], names)}
 
+    async def claims(self) -> set[str]:
+        return await self._context.catalog.packages.claimed(self._spec.id)
+
     async def lost(self, key: FileKey, blob: str) -> bool:
         self._context.hot.discard(self._spec.id, key.path)
         return False
@@ -70,5 +74,5 @@ class Hosted(Projection):
     def target(self) -> Repository | None:
         return self
 
-    async def shelf(self, publisher: str | None, permit: Permit, call: Call) -> Shelf:
-        return HostedShelf(self, self._context, publisher, permit)
+    async def shelf(self, publisher: str | None, permit: Permit, call: Call, screen: Sequence[Rule] = ()) -> Shelf:
+        return HostedShelf(self, self._context, publisher, permit, screen)

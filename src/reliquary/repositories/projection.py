@@ -179,6 +179,12 @@ class Projection:
         public = self._context.limits.public_url
         return f"{public.rstrip('/')}/{self._spec.title}/" if public else None
 
+    async def offer(self, name: str) -> None:
+        """Raise NotHere when the format withholds the files of a package with these facts."""
+        reason = self._format.withheld(await self._context.catalog.packages.properties(self._spec.id, name))
+        if reason is not None:
+            raise NotHere(f"{name} has no files to offer: {reason}", code="withheld")
+
     async def present(self, blob: str, size: int | None) -> bool:
         """Whether the bytes of a file are in the store, whole as far as their size tells."""
         have = await self._context.store.size(blob)

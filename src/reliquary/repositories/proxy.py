@@ -22,7 +22,7 @@ from reliquary.repositories.context import Context
 from reliquary.repositories.filling import Filling
 from reliquary.repositories.projection import Projection
 from reliquary.repositories.shelf import ProxyShelf
-from reliquary.types import Action, RepositorySpec, UpstreamState
+from reliquary.types import Action, RepositorySpec, Rule, UpstreamState
 from reliquary.upstream.base import Document, Missing, Unchanged, Upstream, Validators
 
 log = structlog.get_logger("reliquary.proxy")
@@ -246,6 +246,9 @@ class Proxy(Projection):
     async def owns(self, names: Sequence[str]) -> set[str]:
         return set()
 
+    async def claims(self) -> set[str]:
+        return set()
+
     async def lost(self, key: FileKey, blob: str) -> bool:
         self._context.count("blobs_missing")
         for repository_id, path in await self._context.catalog.files.lost(blob):
@@ -257,12 +260,12 @@ class Proxy(Projection):
     def target(self) -> Repository | None:
         return None
 
-    async def shelf(self, publisher: str | None, permit: Permit, call: Call) -> Shelf:
+    async def shelf(self, publisher: str | None, permit: Permit, call: Call, screen: Sequence[Rule] = ()) -> Shelf:
         if call.action is not Action.READ:
             raise WrongMethod(f"{self._spec.title} is a proxy: publish to a hosted repository or to a group with one")
         if call.name is not None:
             self.admit(self._format.normalise(call.name))
-        return ProxyShelf(self, self._context, publisher, permit)
+        return ProxyShelf(self, self._context, publisher, permit, screen)
 
     def now(self) -> datetime:
         """The time, UTC."""

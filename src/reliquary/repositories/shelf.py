@@ -13,10 +13,11 @@ from reliquary.blobs.base import Writer
 from reliquary.catalog.records import NewEvent, NewFile, Touched
 from reliquary.errors import CannotTell, Full, NotHere, TooLarge, WrongMethod
 from reliquary.formats.base import Format, Received, Reply
+from reliquary.repositories import rules
 from reliquary.repositories.base import Permit
 from reliquary.repositories.context import Context
 from reliquary.repositories.rows import new_file
-from reliquary.types import Action, Digests, Entry, RepositorySpec
+from reliquary.types import Action, Digests, Entry, RepositorySpec, Rule, Verdict
 from reliquary.upstream.base import Document
 
 if TYPE_CHECKING:
@@ -63,7 +64,10 @@ class _Written:
 class _Shelf:
     """What every shelf can do: look."""
 
-    def __init__(self, spec: RepositorySpec, context: Context, publisher: str | None, permit: Permit) -> None:
+    def __init__(
+        self, spec: RepositorySpec, context: Context, publisher: str | None, permit: Permit, screen: Sequence[Rule]
+    ) -> None:
+        self._screen = tuple(screen)
         self._spec = spec
         self._context = context
         self._publisher = publisher
@@ -93,11 +97,19 @@ class _Shelf:
         return [replace(row.entry, size=row.entry.size if row.blob is None else row.size) for row in rows]
 
     async def names(self) -> Sequence[tuple[str, int]]:
-        return await self._context.catalog.packages.packages(self._spec.id)
+        found = await self._context.catalog.packages.packages(self._spec.id)
+        return [(name, serial) for name, serial in found if self._shows(name)]
+
+    def _shows(self, name: str) -> bool:
+        return rules.verdict(self._screen, name) is not Verdict.DENY
 
     async def changes(self, since: int) -> Sequence[tuple[str, str, int, str, int]]:
         rows = await self._context.catalog.events.since(self._spec.id, since, 50_000)
-        return [(row.name, row.version, int(row.at.timestamp()), row.action, row.serial) for row in rows]
+        return [
+            (row.name, row.version, int(row.at.timestamp()), row.action, row.serial)
+            for row in rows
+            if self._shows(row.name)
+        ]
 
     async def properties(self, name: str) -> Mapping[str, str]:
         return visible(await self._context.catalog.packages.properties(self._spec.id, name))
@@ -117,8 +129,10 @@ class HostedShelf(_Shelf):
 
     hosted = True
 
-    def __init__(self, repository: Hosted, context: Context, publisher: str | None, permit: Permit) -> None:
-        super().__init__(repository.spec, context, publisher, permit)
+    def __init__(
+        self, repository: Hosted, context: Context, publisher: str | None, permit: Permit, screen: Sequence[Rule] = ()
+    ) -> None:
+        super().__init__(repository.spec, context, publisher, permit, screen)
         self._format: Format = repository.format
         self._groups = repository.groups
 
@@ -172,11 +186,11 @@ class HostedShelf(_Shelf):
             event=self._event("add", listed.name, listed.version, listed.filename),
         )
         self._drop(touched)
-        await self._confirm(files)
+        await self._confirm(files, touched)
         self._context.count("published", int(new))
         return new
 
-    async def _confirm(self, files: Sequence[NewFile]) -> None:
+    async def _confirm(self, files: Sequence[NewFile], touched: Touched) -> None:
         """A cache that made room at this very moment may have thrown out bytes that both had: only
         what is there with its row is acknowledged."""
         for file in files:
@@ -185,6 +199,9 @@ class HostedShelf(_Shelf):
                 if file.blob is not None and await self._context.store.size(file.blob) is not None:
                     break
             else:
+                keys = [each.entry.key for each in files]
+                await self._context.catalog.files.remove(self._spec.id, keys, touched=touched, tombstones=False)
+                self._drop(touched)
                 raise CannotTell("the bytes were lost while they were published; send them again", retry_after=1)
 
     async def _commit(self, entry: Entry, received: Received | bytes) -> NewFile:
@@ -261,9 +278,14 @@ class ProxyShelf(_Shelf):
 
     hosted = False
 
-    def __init__(self, repository: Proxy, context: Context, publisher: str | None, permit: Permit) -> None:
-        super().__init__(repository.spec, context, publisher, permit)
+    def __init__(
+        self, repository: Proxy, context: Context, publisher: str | None, permit: Permit, screen: Sequence[Rule] = ()
+    ) -> None:
+        super().__init__(repository.spec, context, publisher, permit, screen)
         self._proxy = repository
+
+    def _shows(self, name: str) -> bool:
+        return super()._shows(name) and rules.admits(self._spec.rules, name)
 
     async def entries(self, name: str) -> Sequence[Entry]:
         for page in self._proxy.format.pages(name):

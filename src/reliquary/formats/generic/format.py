@@ -69,6 +69,9 @@ class Generic:
     def touches(self, entry: Entry) -> Sequence[Touch]:
         return [Touch(scope) for scope in paths.folders_around(entry.key)]
 
+    def withheld(self, properties: Mapping[str, str]) -> str | None:
+        return None
+
     def derive(self, key: FileKey) -> Derived | None:
         return None
 

@@ -76,6 +76,10 @@ class PyPI:
     def touches(self, entry: Entry) -> Sequence[Touch]:
         return [Touch(entry.scope), Touch("", soon=True)]
 
+    def withheld(self, properties: Mapping[str, str]) -> str | None:
+        """PEP 792: a quarantined project offers no files."""
+        return "the project is quarantined" if properties.get("status") == "quarantined" else None
+
     def derive(self, key: FileKey) -> Derived | None:
         """A wheel's METADATA (PEP 658); a source distribution's may differ once it is built."""
         if not key.path.endswith(".whl" + _SIDECAR):

@@ -1,0 +1,166 @@
+"""Whose a name is, and what no configuration, deletion or race may change about it."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from reliquary.app import World, open_world
+from reliquary.cli import init
+from reliquary.formats.base import PageKey
+from reliquary.jobs.calls import InsideIncoming, run
+from reliquary.repositories.base import Contents
+from reliquary.repositories.hosted import Hosted
+from reliquary.settings import Settings
+from tests.faults.playground import FRESH, lay_wheel, settings, wheel_name
+from tests.formats.pypi.artefacts import wheel
+from tests.running import Running, environment, reliquary, running
+from tests.upstreams import Upstream, playing
+
+JSON = {"Accept": "application/vnd.pypi.simple.v1+json"}
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    with playing() as player:
+        yield player
+
+
+def publish(server: Running, name: str, version: str = "1.0") -> None:
+    assert server.put(f"/pypi/local/{wheel_name(name, version)}", wheel(name, version)).status == 201
+
+
+def files(server: Running, path: str) -> list[str] | int:
+    answer = server.ask(path, headers=JSON)
+    return answer.status if answer.status != 200 else [each["filename"] for each in orjson.loads(answer.body)["files"]]
+
+
+def projects(server: Running, path: str) -> list[str]:
+    return [each["name"] for each in orjson.loads(server.ask(path, headers=JSON).body)["projects"]]
+
+
+def command(server: Running, *words: str) -> None:
+    config = server.data.parent / f"{server.data.name}.toml"
+    line = [*reliquary(), *words, "--data", str(server.data), "--config", str(config)]
+    subprocess.run(line, check=True, env=environment(), capture_output=True, timeout=60)
+
+
+def root(upstream: Upstream, *names: str) -> None:
+    links = "".join(f'<a href="{name}/">{name}</a>' for name in names)
+    body = f"<!DOCTYPE html><html><head><title>Simple index</title></head><body>{links}</body></html>"
+    upstream.put("/simple/", body.encode(), content_type="text/html")
+
+
+def test_a_name_stays_its_owners_when_the_repository_is_closed(upstream: Upstream, tmp_path: Path) -> None:
+    lay_wheel(upstream, "mine", wheel("mine", "9.9"))
+    lay_wheel(upstream, "other", wheel("other", "9.9"))
+    root(upstream, "mine", "other")
+    with running(tmp_path / "var", config=settings(upstream, FRESH)) as server:
+        publish(server, "mine")
+        assert files(server, "/pypi/all/simple/mine/") == [wheel_name("mine")]
+        assert projects(server, "/pypi/all/simple/") == ["mine", "other"]
+        command(server, "repo", "set", "pypi/local", "--closed")
+        assert files(server, "/pypi/all/simple/mine/") == 404
+        assert projects(server, "/pypi/all/simple/") == ["other"]
+        assert files(server, "/pypi/all/simple/other/") == [wheel_name("other")]
+
+
+def test_a_name_stays_its_owners_when_its_last_file_is_deleted(upstream: Upstream, tmp_path: Path) -> None:
+    lay_wheel(upstream, "gone", wheel("gone", "9.9"))
+    root(upstream, "gone")
+    with running(tmp_path / "var", config=settings(upstream, FRESH)) as server:
+        publish(server, "gone")
+        assert server.ask("/pypi/local/manage/gone/1.0", method="DELETE", token=server.token).status < 300
+        assert files(server, "/pypi/all/simple/gone/") == 404
+        assert projects(server, "/pypi/all/simple/") == []
+
+
+def test_a_quarantined_project_gives_no_file(upstream: Upstream, tmp_path: Path) -> None:
+    with running(tmp_path / "var", config=settings(upstream, FRESH)) as server:
+        publish(server, "quar")
+        listed = orjson.loads(server.ask("/pypi/local/simple/quar/", headers=JSON).body)["files"][0]["url"]
+        address = "/pypi/local/" + listed.removeprefix("../../")
+        assert server.ask(address).status == 200
+        body = b'{"status": "quarantined"}'
+        assert server.ask("/pypi/local/manage/quar/status", method="PUT", body=body, token=server.token).status < 300
+        assert server.ask(address).status == 404
+        assert server.ask(address + ".metadata").status == 404
+        body = b'{"status": "active"}'
+        assert server.ask("/pypi/local/manage/quar/status", method="PUT", body=body, token=server.token).status < 300
+        assert server.ask(address).status == 200
+
+
+def test_a_bad_address_is_refused_and_harms_nothing(upstream: Upstream, tmp_path: Path) -> None:
+    with running(tmp_path / "var", config=settings(upstream, FRESH)) as server:
+        with pytest.raises(subprocess.CalledProcessError):
+            command(server, "repo", "create", "pypi/bad", "proxy", "--upstream", "http://h:abc/simple/")
+        assert server.ask("/healthz").status == 200
+        assert server.ask("/pypi/local/simple/").status == 200
+
+
+def test_denied_and_removed_names_stay_out_of_the_changelog(upstream: Upstream, tmp_path: Path) -> None:
+    call = b"<?xml version='1.0'?><methodCall><methodName>list_packages_with_serial</methodName></methodCall>"
+    with running(tmp_path / "var", config=settings(upstream, FRESH)) as server:
+        for name in ("shown", "hidden", "gone"):
+            publish(server, name)
+        server.ask("/pypi/local/manage/gone/1.0", method="DELETE", token=server.token)
+        command(server, "repo", "create", "pypi/some", "group", "--member", "local", "--rule", "deny:hidden")
+        answer = server.ask("/pypi/some/pypi", method="POST", body=call, headers={"Content-Type": "text/xml"})
+        assert answer.status == 200
+        assert [name in answer.text for name in ("shown", "hidden", "gone")] == [True, False, False]
+
+
+# Renderings that are under way while something is published
+
+
+class Gate:
+    """Holds back the first rendering until it is opened."""
+
+    def __init__(self, repository: Hosted) -> None:
+        self.reached = asyncio.Event()
+        self.open = asyncio.Event()
+        self._repository = repository
+
+    async def contents(self, key: PageKey) -> Contents:
+        found = await Hosted.contents(self._repository, key)
+        if not self.reached.is_set():
+            self.reached.set()
+            await self.open.wait()
+        return found
+
+
+async def put(world: World, repository: Any, version: str) -> None:
+    name = wheel_name("demo", version)
+    call = world.formats["pypi"].match("PUT", (name,), {})
+    reply = await run(repository, call, InsideIncoming("PUT", (name,), wheel("demo", version)))  # type: ignore[arg-type]
+    assert reply.status == 201
+
+
+@pytest.mark.anyio
+async def test_a_reader_after_a_publish_never_joins_a_rendering_from_before(tmp_path: Path) -> None:
+    given = Settings.model_validate({"data": tmp_path / "var", "upstreams": {"pypi": "none"}, "reserve": 0})
+    await init.prepare(given, {})
+    world = await open_world(given)
+    try:
+        local = world.state.estate.get("pypi", "local")
+        assert isinstance(local, Hosted)
+        await put(world, local, "1.0")
+        key = world.formats["pypi"].pages("demo")[0]
+        gate = Gate(local)
+        local.contents = gate.contents  # type: ignore[method-assign]
+        early = asyncio.create_task(local.page(key, "text/html", ("identity",)))
+        await gate.reached.wait()
+        await put(world, local, "2.0")
+        late = await local.page(key, "text/html", ("identity",))
+        gate.open.set()
+        await early
+        again = await local.page(key, "text/html", ("identity",))
+        assert all(b"demo-2.0" in (page.body or b"") for page in (late, again))
+    finally:
+        await world.close()
