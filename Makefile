@@ -41,6 +41,7 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	$(BIN)/pytest -q tests/test_documented.py
 
 bench: setup
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -20,6 +20,10 @@ from reliquary.catalog.storing import PACKAGE, put_blobs
 from reliquary.catalog.tables import Blob, File, Package, Page, Property, Upstream, Version
 from reliquary.types import Digests, StoredFile, UpstreamState
 
+SIDECAR = 65_536
+"""Bytes up to which unlisted files stay when a cache makes room: sidecars. Larger ones are files
+that newer bytes of the same name superseded."""
+
 
 class Files(Topic):
     """The files of all repositories."""
@@ -234,7 +238,7 @@ class Files(Topic):
             .join(Blob, Blob.digest == File.blob)
             .join(Version, Version.id == File.version_id)
             .join(Package, Package.id == Version.package_id)
-            .where(File.repository_id == repository_id, File.pinned.is_(False), File.listed.is_(True))
+            .where(File.repository_id == repository_id, File.pinned.is_(False), or_(File.listed, Blob.size > SIDECAR))
             .order_by(File.last_used.asc().nulls_first(), File.id)
             .limit(limit)
             .offset(skip)

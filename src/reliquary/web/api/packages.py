@@ -107,19 +107,20 @@ async def one(ask: Ask) -> PackageShown:
         name=name,
         repositories=sorted({spec.title for spec, _ in rows.values()}),
         properties=properties,
-        versions=_versions(list(rows.values())),
+        versions=_versions(list(rows.values()), known=ask.actor.name is not None),
     )
 
 
-def _versions(rows: Sequence[tuple[RepositorySpec, StoredFile]]) -> list[VersionShown]:
-    """Versions in the order they were first known."""
+def _versions(rows: Sequence[tuple[RepositorySpec, StoredFile]], *, known: bool) -> list[VersionShown]:
+    """Versions in the order they were first known. Upstream addresses and people's names are for
+    callers who are ``known``."""
     found: dict[str, list[FileShown]] = {}
     for spec, row in rows:
-        found.setdefault(row.entry.version, []).append(_file(spec, row))
+        found.setdefault(row.entry.version, []).append(_file(spec, row, known=known))
     return [VersionShown(version=version, files=files) for version, files in found.items()]
 
 
-def _file(spec: RepositorySpec, row: StoredFile) -> FileShown:
+def _file(spec: RepositorySpec, row: StoredFile, *, known: bool) -> FileShown:
     entry = row.entry
     digests = dict(entry.digests) | ({"sha256": row.blob} if row.blob else {})
     return FileShown(
@@ -132,11 +133,11 @@ def _file(spec: RepositorySpec, row: StoredFile) -> FileShown:
         listed=entry.listed,
         published=entry.published,
         origin=Origin(
-            url=_plain(entry.url) if entry.url else None,
+            url=_plain(entry.url) if entry.url and known else None,
             first_seen=row.first_seen,
             fetched_at=row.fetched_at,
             verified_by=row.verified_by,
-            publisher=row.publisher,
+            publisher=row.publisher if known else None,
         ),
     )
 
