@@ -116,6 +116,33 @@ def test_denied_and_removed_names_stay_out_of_the_changelog(upstream: Upstream, 
         assert [name in answer.text for name in ("shown", "hidden", "gone")] == [True, False, False]
 
 
+def test_questions_go_to_the_member_that_has_the_name(upstream: Upstream, tmp_path: Path) -> None:
+    document = b'{"info": {"name": "only"}, "releases": {}, "urls": []}'
+    with playing() as second:
+        lay_wheel(second, "only", wheel("only", "1.0"))
+        second.put("/pypi/only/json", document, content_type="application/json")
+        with running(tmp_path / "var", config=settings(upstream, FRESH)) as server:
+            command(server, "repo", "create", "pypi/later", "proxy", "--upstream", second.url + "simple/")
+            members = [word for name in ("local", "proxy", "later") for word in ("--member", name)]
+            command(server, "repo", "create", "pypi/both", "group", *members)
+            assert files(server, "/pypi/both/simple/only/") == [wheel_name("only")]
+            answer = server.ask("/pypi/both/pypi/only/json")
+            assert (answer.status, orjson.loads(answer.body)["info"]["name"]) == (200, "only")
+            assert server.ask("/pypi/both/pypi/nobody/json").status == 404
+
+
+def test_a_copy_that_is_still_good_is_confirmed_without_a_download(upstream: Upstream, tmp_path: Path) -> None:
+    played = lay_wheel(upstream, "cold", wheel("cold", "1.0"))
+    with running(tmp_path / "var", config=settings(upstream, FRESH)) as server:
+        listed = orjson.loads(server.ask("/pypi/all/simple/cold/", headers=JSON).body)["files"][0]
+        address = "/pypi/all/" + listed["url"].removeprefix("../../")
+        etag = f'"{listed["hashes"]["sha256"]}"'
+        assert server.ask(address, headers={"If-None-Match": etag}).status == 304
+        assert upstream.hits(played.there, "GET") == 0
+        assert server.ask(address, headers={"If-None-Match": '"other"'}).status == 200
+        assert upstream.hits(played.there, "GET") == 1
+
+
 # Renderings that are under way while something is published
 
 

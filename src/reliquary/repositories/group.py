@@ -223,12 +223,27 @@ class Group(Projection):
         if call.name is None:
             member: Repository | None = target if target in self.members else next(iter(self.members), None)
         else:
-            members = await self.chosen(call.name)
-            owners = [each for each in members if await each.owns([call.name])]
-            member = next(iter(owners or [each for each in members if _foreign(each)]), target)
+            member = await self._holder(call.name)
         if member is None:
             raise NotHere(f"{self._spec.title} has no members")
         return await member.shelf(publisher, permit, call, (*screen, *self._spec.rules))
+
+    async def _holder(self, name: str) -> Repository:
+        """The member that answers questions about a package: its owner, else the first that has it.
+        Raises NotHere, Unavailable."""
+        members = await self.chosen(name)
+        for member in members:
+            if await member.owns([name]):
+                return member
+        for member in members:
+            try:
+                for page in self._format.pages(self._format.normalise(name)):
+                    await member.settle(page)
+            except NotHere:
+                continue
+            if _foreign(member):
+                return member
+        raise NotHere(f"{self._spec.title} has no {name}")
 
 
 async def _owned_in(members: Sequence[Repository], names: Sequence[str]) -> set[str]:

@@ -38,7 +38,6 @@ class Responder:
 
     async def page(self, request: Request, key: PageKey, manner: Manner, hit: PageHit, spec: RepositorySpec) -> None:
         """Send a page: 304, or its bytes in the chosen variant."""
-        modified = hit.modified.replace(microsecond=0)
         sent = conditions.stamp(hit.modified, request.now())
         headers = [
             ("etag", conditions.quoted(hit.etag)),
@@ -52,7 +51,7 @@ class Responder:
             headers.append(("warning", '110 reliquary "Response is Stale"'))
         if hit.partial:
             headers.append(("warning", '199 reliquary "A member of this group is down"'))
-        if conditions.check(request.headers, hit.etag, modified):
+        if conditions.check(request.headers, hit.etag, _second(hit.modified)):
             await request.start(304, headers)
             await request.end()
             return
@@ -78,13 +77,16 @@ class Responder:
 
     # Files
 
+    def unchanged(self, request: Request, hit: FileHit) -> bool:
+        """Whether a file is answered with 304; raises PreconditionFailed."""
+        return conditions.check(request.headers, hit.etag, _second(hit.modified))
+
     async def file(self, request: Request, key: FileKey, manner: Manner, hit: FileHit, spec: RepositorySpec) -> None:
         """Send a file: 304, 412, 416, a range or the whole; raises Gone before the first byte when
         the store has lost it."""
-        modified = hit.modified.replace(microsecond=0) if hit.modified else None
         sent = conditions.stamp(hit.modified, request.now()) if hit.modified else None
         headers = self._file_headers(manner, hit, spec, sent)
-        if conditions.check(request.headers, hit.etag, modified):
+        if self.unchanged(request, hit):
             await request.start(304, headers)
             await request.end()
             return
@@ -98,7 +100,7 @@ class Responder:
             await request.start(200, headers + sized)
             await request.end()
             return
-        ranged = conditions.span(request.headers, hit.size, hit.etag, modified) if manner.ranges else None
+        ranged = conditions.span(request.headers, hit.size, hit.etag, _second(hit.modified)) if manner.ranges else None
         if isinstance(hit, Stored):
             await self._stored(request, hit, headers, ranged)
         elif isinstance(hit, Flowing):
@@ -179,6 +181,11 @@ class Responder:
             close = getattr(chunks, "aclose", None)
             if close is not None:
                 await close()
+
+
+def _second(modified: datetime | None) -> datetime | None:
+    """The whole second of a change, which is what clients can name."""
+    return modified.replace(microsecond=0) if modified else None
 
 
 def _range_headers(ranged: conditions.Span, size: int) -> list[tuple[str, str]]:

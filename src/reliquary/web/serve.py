@@ -17,7 +17,7 @@ from reliquary.errors import (
     WrongMethod,
 )
 from reliquary.formats.base import Call, FileKey, Format, Manner, Match, Moved, PageKey, Reply
-from reliquary.repositories.base import Repository
+from reliquary.repositories.base import Known, Repository
 from reliquary.types import Action, Actor, RepositorySpec
 from reliquary.web import identity, negotiate, paths
 from reliquary.web.incoming import WebIncoming
@@ -27,6 +27,7 @@ from reliquary.web.server import cut
 from reliquary.web.state import State
 
 log = structlog.get_logger("reliquary.serve")
+CONDITIONS = frozenset({"if-none-match", "if-modified-since"})
 READS = ("GET", "HEAD")
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH")
 
@@ -119,7 +120,11 @@ class Serve:
             await self._responder.page(request, key, manner, hit, repository.spec)
 
     async def _file(self, request: Request, repository: Repository, actor: Actor, key: FileKey, manner: Manner) -> None:
-        hit = await repository.file(key, head=request.method == "HEAD")
+        # A copy that is still good is confirmed from the row: nothing is fetched for a 304.
+        glance = request.method == "HEAD" or not CONDITIONS.isdisjoint(request.headers)
+        hit = await repository.file(key, head=glance)
+        if isinstance(hit, Known) and request.method != "HEAD" and not self._responder.unchanged(request, hit):
+            hit = await repository.file(key)
         self._state.access.require(actor, Action.READ, hit.owner, key.name)
         try:
             await self._responder.file(request, key, manner, hit, repository.spec)
