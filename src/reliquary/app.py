@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -192,6 +192,13 @@ class App:
             await self._lifespan(receive, send)
         else:
             await send({"type": "websocket.close", "code": 1000})
+
+    def find(self, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
+        """A whole answer that is ready for a GET, or None; never waits for anything."""
+        if self._live is None:
+            return None
+        state = self._live.world.state
+        return None if state.behind() else state.quick.find(target, headers)
 
     async def _http(self, scope: Scope, receive: Any, send: Any) -> None:
         live = self.live

@@ -12,7 +12,9 @@ from reliquary.formats.base import FileKey, Manner, PageKey, Reply
 from reliquary.repositories.base import FileHit, Flowing, PageHit, Stored
 from reliquary.types import Kind, RepositorySpec
 from reliquary.web import conditions
+from reliquary.web.quick import Quick
 from reliquary.web.request import Request
+from reliquary.web.server import TARGET
 
 YEAR = 31_536_000
 FAR = 4_194_304
@@ -36,8 +38,10 @@ class Responder:
 
     # Pages
 
-    async def page(self, request: Request, key: PageKey, manner: Manner, hit: PageHit, spec: RepositorySpec) -> None:
-        """Send a page: 304, or its bytes in the chosen variant."""
+    async def page(
+        self, request: Request, key: PageKey, manner: Manner, hit: PageHit, spec: RepositorySpec, quick: Quick
+    ) -> None:
+        """Send a page: 304, or its bytes in the chosen variant; what anybody may have is kept ready."""
         sent = conditions.stamp(hit.modified, request.now())
         headers = [
             ("etag", conditions.quoted(hit.etag)),
@@ -56,18 +60,21 @@ class Responder:
             await request.end()
             return
         offer = next(each for each in manner.offers if each.media == hit.media)
-        headers += [("content-type", offer.content_type), ("content-length", str(hit.size))]
-        headers.append(("x-content-type-options", "nosniff"))
+        more = [("content-type", offer.content_type), ("content-length", str(hit.size))]
+        more.append(("x-content-type-options", "nosniff"))
         if hit.coding != "identity":
-            headers.append(("content-encoding", hit.coding))
+            more.append(("content-encoding", hit.coding))
         if request.method == "HEAD":
-            await request.start(200, headers)
+            await request.start(200, headers + more)
             await request.end()
         elif hit.body is not None:
-            await request.start(200, headers)
+            if spec.anonymous_read and sent == _second(hit.modified):
+                target = request.scope.get(TARGET, b"")
+                quick.keep(target, request.scope["headers"], (spec.id, key.path), hit, headers, more)
+            await request.start(200, headers + more)
             await request.end(hit.body)
         else:
-            await self._send(request, 200, headers, self.store.read(hit.blob), hit.blob)
+            await self._send(request, 200, headers + more, self.store.read(hit.blob), hit.blob)
 
     def _page_cache(self, manner: Manner, spec: RepositorySpec) -> str:
         private = "" if spec.anonymous_read else "private, "

@@ -113,11 +113,11 @@ class Serve:
             codings = negotiate.codings(request.headers.get("accept-encoding", ""))
         hit = await repository.page(key, offer.media, codings)
         try:
-            await self._responder.page(request, key, manner, hit, repository.spec)
+            await self._responder.page(request, key, manner, hit, repository.spec, self._state.quick)
         except Gone:
             self._state.context.hot.discard(repository.spec.id, key.path)
             hit = await repository.page(key, offer.media, codings)
-            await self._responder.page(request, key, manner, hit, repository.spec)
+            await self._responder.page(request, key, manner, hit, repository.spec, self._state.quick)
 
     async def _file(self, request: Request, repository: Repository, actor: Actor, key: FileKey, manner: Manner) -> None:
         # A copy that is still good is confirmed from the row: nothing is fetched for a 304.

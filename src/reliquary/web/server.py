@@ -2,33 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
-from typing import Any, cast
+from collections.abc import Callable, MutableMapping, Sequence
+from typing import Any, TypeAlias, cast
 
+from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 CYCLE = "reliquary.cycle"
+TARGET = "reliquary.target"
+Find: TypeAlias = Callable[[bytes, Sequence[tuple[bytes, bytes]]], tuple[bytes, bytes] | None]
+"""Looks for a whole answer to a GET: target and headers to head and body, or None."""
 MOST_HEAD = 262_144
 """Bytes that the request line and all headers may take together."""
 
 
 class Protocol(HttpToolsProtocol):
-    """HttpToolsProtocol that leaves its request cycle where the endpoint finds it."""
+    """HttpToolsProtocol that leaves its request cycle where the endpoint finds it, and answers at
+    once what the application has ready: no task, no event, one write."""
 
     _in_head = False
     _head_bytes = 0
+    _answered = False
+
+    def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._find: Find = getattr(self.app, "find", _nothing)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        cast("dict[str, Any]", cycle.scope)[CYCLE] = cycle
+        scope = cast("dict[str, Any]", cycle.scope)
+        scope[CYCLE], scope[TARGET] = cycle, self.url
         super()._start_asgi_task(cycle, app)
 
+    def _answer_at_once(self) -> bool:
+        parser, cycle = self.parser, self.cycle
+        if parser.get_method() != b"GET" or parser.get_http_version() != "1.1" or not parser.should_keep_alive():
+            return False
+        if parser.should_upgrade() or self.pipeline or not (cycle is None or cycle.response_complete):
+            return False
+        if self.flow.write_paused or self.transport.is_closing():
+            return False
+        ready = self._find(self.url, self.headers)
+        if ready is None:
+            return False
+        head, body = ready
+        standing = b"".join([name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers])
+        self.transport.write(head + standing + b"\r\n" + body)
+        self.on_response_complete()
+        return True
+
+    def on_body(self, body: bytes) -> None:
+        if not self._answered:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self._answered:
+            super().on_message_complete()
+
     def on_message_begin(self) -> None:
-        self._in_head, self._head_bytes = True, 0
-        super().on_message_begin()
+        # The scope is made when it is known that somebody needs it.
+        self._in_head, self._head_bytes, self._answered = True, 0, False
+        self.url, self.headers, self.expect_100_continue = b"", [], False
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        super().on_headers_complete()
+        self._answered = self._answer_at_once()
+        if not self._answered:
+            url, headers, expects = self.url, self.headers, self.expect_100_continue
+            super().on_message_begin()
+            self.url, self.headers, self.expect_100_continue = url, headers, expects
+            self.scope["headers"] = headers
+            super().on_headers_complete()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, which keeps a head that never ends until it has all of it."""
@@ -40,6 +84,10 @@ class Protocol(HttpToolsProtocol):
 
     def _unsupported_upgrade_warning(self) -> None:
         """curl-based clients offer h2c with each request: not worth a line each."""
+
+
+def _nothing(_: bytes, __: Sequence[tuple[bytes, bytes]]) -> None:
+    """What applications without ready answers have."""
 
 
 class _Phrased:

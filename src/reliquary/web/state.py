@@ -15,6 +15,7 @@ from reliquary.repositories.build import Estate
 from reliquary.repositories.context import Context
 from reliquary.types import Actor, RepositorySpec
 from reliquary.web.identity import Trust
+from reliquary.web.quick import Quick
 
 log = structlog.get_logger("reliquary.state")
 
@@ -45,6 +46,7 @@ class State:
         self.access = access
         self.estate = estate
         self.ready = True
+        self.quick = Quick(context)
         self._watch = watch
         self._rebuild = rebuild
         self._lock = asyncio.Lock()
@@ -92,6 +94,7 @@ class State:
         """Make new snapshots from the catalog; what cannot be built leaves the old ones in force."""
         try:
             self.access, self.estate, self.context = await self._rebuild()
+            self.quick = Quick(self.context)
         except SettingsError as error:
             log.error("the new configuration cannot be used; the old one stays", reason=error.message)
 

@@ -1,0 +1,89 @@
+"""Answers that are kept ready: the same as the ordinary ones, and never older than the truth."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.formats.pypi.artefacts import wheel
+from tests.running import Running, running
+
+NONE = 'upstreams = { pypi = "none" }\n'
+PAGE = "/pypi/main/simple/demo/"
+JSON = {"Accept": "application/vnd.pypi.simple.v1+json"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(tmp_path_factory.mktemp("quick") / "var", config=NONE) as server:
+        publish(server, 0)
+        time.sleep(1.1)  # within the second of a change no answer is kept
+        yield server
+
+
+def publish(server: Running, number: int) -> None:
+    version = f"1.{number}"
+    assert server.put(f"/pypi/local/demo-{version}-py3-none-any.whl", wheel("demo", version)).status == 201
+
+
+def warm(server: Running, headers: dict[str, str] | None = None) -> None:
+    for _ in range(3):
+        assert server.ask(PAGE, headers=headers).status == 200
+
+
+def test_a_ready_answer_is_the_ordinary_one(server: Running) -> None:
+    ordinary = server.ask(PAGE, headers={"X-Unknown": "1"})
+    warm(server)
+    ready = server.ask(PAGE)
+    strip = [pair for pair in ready.headers if pair[0] != "date"]
+    assert strip == [pair for pair in ordinary.headers if pair[0] != "date"]
+    assert (ready.status, ready.reason, ready.body) == (200, "OK", ordinary.body)
+
+
+def test_variants_and_conditions_are_not_mixed_up(server: Running) -> None:
+    warm(server)
+    warm(server, JSON)
+    html, json = server.ask(PAGE), server.ask(PAGE, headers=JSON)
+    assert html.body.startswith(b"<!DOCTYPE") and json.body.startswith(b"{")
+    assert html.header("etag") != json.header("etag")
+    same = {**JSON, "If-None-Match": json.header("etag") or ""}
+    unchanged = server.ask(PAGE, headers=same)
+    assert (unchanged.status, unchanged.body, unchanged.header("etag")) == (304, b"", json.header("etag"))
+    assert (
+        server.ask(PAGE, headers={**JSON, "If-None-Match": '"other", W/' + (json.header("etag") or "")}).status == 304
+    )
+    assert server.ask(PAGE, headers={**JSON, "If-None-Match": '"other"'}).status == 200
+    head = server.ask(PAGE, method="HEAD", headers=JSON)
+    assert (head.status, head.body, head.header("content-length")) == (200, b"", str(len(json.body)))
+
+
+def test_credentials_are_always_looked_at(server: Running) -> None:
+    warm(server)
+    assert server.ask(PAGE, headers={"Authorization": "Bearer rlq_wrong"}).status == 401
+    assert server.ask(PAGE, headers={"Host": "bad host"}).status == 400
+
+
+def test_a_publish_is_seen_by_the_very_next_request(server: Running) -> None:
+    for number in range(1, 8):
+        warm(server)
+        publish(server, number)
+        assert f"demo-1.{number}-".encode() in server.ask(PAGE).body
+
+
+def test_requests_in_one_packet_are_answered_in_order(server: Running) -> None:
+    warm(server)
+    get = f"GET {PAGE} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n"
+    post = f"POST {PAGE}x HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Length: 5\r\n\r\nhello"
+    last = f"GET {PAGE} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall((get + get + post + get + last).encode())
+        received = b""
+        while chunk := connection.recv(65536):
+            received += chunk
+    statuses = re.findall(rb"HTTP/1\.1 (\d+) ", received)
+    assert [statuses[0], statuses[1], statuses[3], statuses[4]] == [b"200"] * 4
+    assert len(statuses) == 5 and statuses[2] in (b"404", b"405")
