@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from reliquary.formats.base import Reply
-from reliquary.web.server import gone, set_reason
+from reliquary.web.server import gone, linger, set_reason
 
 MOST_HEADERS = 200
 """Headers that a request may have; joining thousands of one name would not be linear."""
@@ -68,6 +68,8 @@ class Request:
             headers.append(("cache-control", "no-store"))
         if "x-content-type-options" not in names:
             headers.append(("x-content-type-options", "nosniff"))
+        if ("connection", "close") in headers:
+            linger(self.scope)
         if reply.reason:
             set_reason(self.scope, reply.reason)
         await self.start(reply.status, headers)

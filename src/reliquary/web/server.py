@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any, TypeAlias, cast
 
@@ -13,6 +14,8 @@ CYCLE = "reliquary.cycle"
 TARGET = "reliquary.target"
 Find: TypeAlias = Callable[[bytes, Sequence[tuple[bytes, bytes]]], tuple[bytes, bytes] | None]
 """Looks for a whole answer to a GET: target and headers to head and body, or None."""
+LINGER = 2.0
+"""Seconds between an answer to a body that was not read and the end of the connection."""
 MOST_HEAD = 262_144
 """Bytes that the request line and all headers may take together."""
 
@@ -106,6 +109,30 @@ class _Phrased:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+
+class _Lingering:
+    """A transport that closes a little later, and takes in meanwhile what the client still sends:
+    closed at once with bytes unread, the kernel would reset the connection and the client might
+    never see its answer."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+
+    def close(self) -> None:
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        asyncio.get_running_loop().call_later(LINGER, self._transport.close)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+def linger(scope: MutableMapping[str, Any]) -> None:
+    """Close the connection after this answer, but not before the client could read it."""
+    cycle = scope.get(CYCLE)
+    if cycle is not None:
+        cycle.transport = _Lingering(cycle.transport)
 
 
 def set_reason(scope: MutableMapping[str, Any], phrase: str) -> None:
