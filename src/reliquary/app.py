@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -23,6 +24,7 @@ from reliquary.formats.registry import formats
 from reliquary.jobs.runner import Runner
 from reliquary.repositories.build import Estate, build
 from reliquary.repositories.context import Context, Limits
+from reliquary.repositories.flight import clean
 from reliquary.repositories.hot import HotMap
 from reliquary.settings import Settings
 from reliquary.types import Remote, RepositorySpec
@@ -33,6 +35,7 @@ from reliquary.web.pages import pages
 from reliquary.web.request import Request, Scope
 from reliquary.web.serve import Serve
 from reliquary.web.state import State
+from reliquary.web.tally import Tally
 
 log = structlog.get_logger("reliquary.app")
 STALE = 86_400.0
@@ -129,6 +132,7 @@ async def open_world(settings: Settings, outgoing: Outgoing | None = None) -> Wo
     await store.clean(STALE)
     fills = Fills(settings.data, store)
     await fills.clean()
+    await asyncio.to_thread(clean, settings.data)
     base = Context(catalog, store, fills, HotMap(0), limits, settings.data)
     dialer = Dialer(settings, outgoing or Outgoing())
     passwords = Passwords()
@@ -163,6 +167,7 @@ class Live:
     serve: Serve
     pages: ASGIApp
     runner: Runner
+    tally: Tally
 
 
 class App:
@@ -170,10 +175,12 @@ class App:
 
     Args:
         settings: of this start; the data folder is prepared already.
+        figures: where this worker's counters are written for the others; None: there are none.
     """
 
-    def __init__(self, settings: Settings, outgoing: Outgoing | None = None) -> None:
+    def __init__(self, settings: Settings, outgoing: Outgoing | None = None, figures: Path | None = None) -> None:
         self._settings = settings
+        self._figures = figures
         self._outgoing = outgoing
         self._formats: Mapping[bytes, Format] = {name.encode(): format for name, format in formats().items()}
         self._live: Live | None = None
@@ -237,9 +244,15 @@ class App:
     async def start(self) -> None:
         """Open the data folder and begin the jobs."""
         world = await open_world(self._settings, self._outgoing)
-        runner = Runner(world.state, self._settings, flush=lambda: flush(world.context))
-        self._live = Live(world, Serve(world.state), pages(world.state, self._settings), runner)
+        tally = Tally(world.state, self._figures)
+        runner = Runner(world.state, self._settings, flush=lambda: flush(world.context), tell=tally.write)
+        self._live = Live(world, Serve(world.state), pages(world.state, self._settings, tally), runner, tally)
         runner.start()
+
+    def stopping(self) -> None:
+        """A stop is under way: answers end, but no more are to be sent here."""
+        if self._live is not None:
+            self._live.world.state.ready = False
 
     async def stop(self) -> None:
         """Let what is under way end, then close."""
@@ -248,6 +261,7 @@ class App:
             live.world.state.ready = False
             await live.runner.stop()
             await live.world.close()
+            live.tally.write(last=True)
 
 
 def utc_now() -> datetime:

@@ -211,6 +211,7 @@ class Settings(BaseSettings):
     data: Path = Field(default=Path("var"), description="folder of the database, the blobs and the keys")
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8080, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    workers: int = Field(default=1, ge=1, le=64, description="processes that answer, on one port and one data folder")
     public_url: Annotated[str, AfterValidator(_public_url)] | None = Field(
         default=None, description="address that clients see, with its path prefix; unset: as the client addressed us"
     )

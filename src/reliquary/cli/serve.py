@@ -13,6 +13,7 @@ from rich.console import Console
 
 from reliquary.cli import init, logs
 from reliquary.cli.common import Failure, read_settings
+from reliquary.cli.workers import Workers, listen
 from reliquary.errors import ReliquaryError
 from reliquary.formats.registry import formats
 from reliquary.settings import Settings
@@ -22,49 +23,37 @@ def serve(
     data: Annotated[Path | None, typer.Option(help="Folder of the database, the blobs and the keys.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that answer.")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file (TOML).")] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM) to serve https with.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Private key of the certificate (PEM).")] = None,
 ) -> None:
     """Run the server. Needs nothing but a folder it may write to."""
-    settings = read_settings(config, data=data, host=host, port=port, tls_cert=tls_cert, tls_key=tls_key)
+    settings = read_settings(
+        config, data=data, host=host, port=port, workers=workers, tls_cert=tls_cert, tls_key=tls_key
+    )
     logs.configure(settings)
     try:
         descriptor = init.lock(settings.data)
         prepared = asyncio.run(init.prepare(settings, os.environ))
     except ReliquaryError as error:
         raise Failure(error.message) from error
-    announce(settings, prepared)
-    run(settings)
+    if settings.workers == 1:
+        announce(settings, prepared)
+        run(settings)
+    else:
+        listening = listen(settings.host, settings.port, settings.workers)
+        announce(settings.model_copy(update={"port": listening[0].getsockname()[1]}), prepared)
+        # The workers hold the folder too: none is left alone with it when this process is killed.
+        Workers(settings, listening, keep=[descriptor]).run()
     os.close(descriptor)
 
 
 def run(settings: Settings) -> None:
-    """Serve until told to stop."""
-    import uvicorn
+    """Serve in this process until told to stop."""
+    from reliquary.cli.serving import serving
 
-    from reliquary.app import App
-    from reliquary.upstream.discover import outgoing
-    from reliquary.web.server import Protocol
-
-    config = uvicorn.Config(
-        App(settings, outgoing(os.environ)),
-        host=settings.host,
-        port=settings.port,
-        http=Protocol,
-        loop="uvloop",
-        lifespan="on",
-        ws="none",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
-        ssl_certfile=settings.tls_cert,
-        ssl_keyfile=settings.tls_key,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=30,
-    )
-    server = uvicorn.Server(config)
+    server = serving(settings)
     server.run()
     if not server.started:
         raise Failure(f"could not listen on {settings.host}:{settings.port}; see the line above")

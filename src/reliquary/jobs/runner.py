@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
 
 import structlog
 
@@ -15,6 +19,8 @@ from reliquary.web.state import State
 
 log = structlog.get_logger("reliquary.jobs")
 TICK = 1.0
+TURN = 2.0
+"""Seconds between two looks whether the worker that runs the jobs is gone."""
 FLUSH = 30.0
 TIDY = 3600.0
 SOON = 60.0
@@ -23,24 +29,34 @@ KEPT_CHANGES = 100_000
 
 
 class Runner:
-    """Runs in one worker; what it does may also be asked for by hand at any time.
+    """Each worker has one and writes its own tallies; the jobs are done in one worker, the one that
+    holds ``jobs.lock``. What they do may also be asked for by hand at any time.
 
     Args:
         flush: writes the tallies.
+        tell: lets the other workers know the counters of this one.
     """
 
-    def __init__(self, state: State, settings: Settings, flush: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        state: State,
+        settings: Settings,
+        flush: Callable[[], Awaitable[None]],
+        tell: Callable[[], None] = lambda: None,
+    ) -> None:
         self._state = state
         self._settings = settings
         self._flush = flush
+        self._tell = tell
+        self._requeued = False
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin."""
         self._tasks = [
             asyncio.create_task(self._every(FLUSH, self._flush)),
-            asyncio.create_task(self._every(TIDY, self._tidy, first=SOON)),
-            asyncio.create_task(self._jobs()),
+            asyncio.create_task(self._every(TICK, self._told, first=0.0)),
+            asyncio.create_task(self._in_turn()),
         ]
 
     async def stop(self) -> None:
@@ -48,6 +64,22 @@ class Runner:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _told(self) -> None:
+        self._tell()
+
+    async def _in_turn(self) -> None:
+        """Wait until no other worker runs the jobs, then run them for good: death frees the lock."""
+        descriptor = _hold(self._settings.data / "jobs.lock")
+        while descriptor is None:
+            await asyncio.sleep(TURN)
+            descriptor = _hold(self._settings.data / "jobs.lock")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._every(TIDY, self._tidy, first=SOON))
+                tasks.create_task(self._every(TICK, self._queue, first=0.0))
+        finally:
+            os.close(descriptor)
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]], *, first: float | None = None) -> None:
         await asyncio.sleep(seconds if first is None else first)
@@ -70,14 +102,12 @@ class Runner:
         await context.catalog.changes.trim(KEPT_CHANGES)
         await gc.collect(context, grace=self._settings.gc_grace, dry_run=False)
 
-    async def _jobs(self) -> None:
-        """Take jobs from the queue for good, first those that a killed server left half-way."""
-        await self._state.context.catalog.jobs.requeue(self._state.context.now())
-        await self._every(TICK, self._queue, first=0.0)
-
     async def _queue(self) -> None:
-        """Jobs asked for through the API, one at a time."""
+        """Jobs asked for through the API, one at a time, first those that a killed worker left half-way."""
         jobs = self._state.context.catalog.jobs
+        if not self._requeued:
+            await jobs.requeue(self._state.context.now())
+            self._requeued = True
         while (job := await jobs.claim()) is not None:
             try:
                 outcome = await self.run(job.kind, dict(job.args))
@@ -104,6 +134,19 @@ class Runner:
         if kind == "purge":
             return {"files": await purge.purge(context, estate, args["repository"], args.get("name"))}
         raise ReliquaryError(f"there is no job {kind}")
+
+
+def _hold(path: Path) -> int | None:
+    """The descriptor that holds the lock, None when another has it or there is no room for the file."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
+    return None
 
 
 KINDS = ("gc", "verify", "refresh", "purge")

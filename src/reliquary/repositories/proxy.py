@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import structlog
@@ -20,6 +20,7 @@ from reliquary.repositories.absorb import absorb
 from reliquary.repositories.base import Contents, FileHit, Freshness, Permit, Repository, Row
 from reliquary.repositories.context import Context
 from reliquary.repositories.filling import Filling
+from reliquary.repositories.flight import turn
 from reliquary.repositories.projection import Projection
 from reliquary.repositories.shelf import ProxyShelf
 from reliquary.types import Action, RepositorySpec, Rule, UpstreamState
@@ -28,6 +29,7 @@ from reliquary.upstream.base import Document, Missing, Unchanged, Upstream, Vali
 log = structlog.get_logger("reliquary.proxy")
 AGAIN = 10.0
 """Seconds a page that could not be confirmed is served before the upstream is asked again."""
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Proxy(Projection):
@@ -102,7 +104,7 @@ class Proxy(Projection):
         if state is None or not self._upstreams:
             return
         if (self._context.now() - state.checked_at).total_seconds() > self._context.limits.negative_life:
-            await self.refresh(key)
+            await self.refresh(key, state.checked_at)
 
     async def _settle(self, key: PageKey, state: UpstreamState | None) -> Freshness:
         now, life = self._context.monotonic(), self.life(key)
@@ -111,22 +113,22 @@ class Proxy(Projection):
                 raise NotHere(f"{self._spec.title} has no {key.name or key.path} and asks no upstream")
             return Freshness(now + life)
         if state is None or (state.status != 200 and state.gone_at is None):
-            await self.refresh(key)
+            await self.refresh(key, state.checked_at if state else NEVER)
             return Freshness(now + life)
         age = (self._context.now() - state.checked_at).total_seconds()
         if 0 <= age < life:
             return Freshness(now + life - age, stale=state.gone_at is not None)
         if age < life + self._context.limits.stale_for:
-            self._context.later(self._refresh_quietly(key))
+            self._context.later(self._refresh_quietly(key, state.checked_at))
             return Freshness(now + AGAIN, stale=True)
-        if not await self._refresh_quietly(key):
+        if not await self._refresh_quietly(key, state.checked_at):
             return Freshness(now + AGAIN, stale=True)
         return self._fresh.get(key.path, Freshness(now + life))
 
-    async def _refresh_quietly(self, key: PageKey) -> bool:
+    async def _refresh_quietly(self, key: PageKey, seen: datetime) -> bool:
         """Refresh; False when the upstream did not tell and what we have stays."""
         try:
-            await self.refresh(key)
+            await self.refresh(key, seen)
         except Unavailable as error:
             log.warning("page is stale", repository=self._spec.title, page=key.path, reason=error.message)
             return False
@@ -134,12 +136,25 @@ class Proxy(Projection):
             return True
         return True
 
-    async def refresh(self, key: PageKey) -> None:
-        """Ask the upstream for a page now; raises NotHere, Unavailable."""
-        await self._context.flights.join(("page", self._spec.id, key.path), lambda: self._refresh(key))
+    async def refresh(self, key: PageKey, seen: datetime | None = None) -> None:
+        """Ask the upstream for a page now; raises NotHere, Unavailable.
 
-    async def _refresh(self, key: PageKey) -> None:
-        state = await self._context.catalog.pages.state(self._spec.id, key.path)
+        Args:
+            seen: when the upstream had last confirmed it, as far as the asker knows; another
+                process's later look is taken instead of a request. None: now.
+        """
+        known = seen or self._context.now()
+        await self._context.flights.join(("page", self._spec.id, key.path), lambda: self._in_turn(key, known))
+
+    async def _in_turn(self, key: PageKey, seen: datetime) -> None:
+        async with turn(self._context.data, f"{self._spec.id}/{key.path}"):
+            state = await self._context.catalog.pages.state(self._spec.id, key.path)
+            if state is not None and state.status == 200 and state.checked_at > seen:
+                self._remember(key, stale=state.gone_at is not None)
+            else:
+                await self._refresh(key, state)
+
+    async def _refresh(self, key: PageKey, state: UpstreamState | None) -> None:
         for upstream in self._upstreams:
             url = self._format.locate(key, upstream.base)
             if url is None:

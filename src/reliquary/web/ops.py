@@ -10,8 +10,8 @@ from starlette.responses import PlainTextResponse, Response
 
 from reliquary import __version__
 from reliquary.errors import ReliquaryError
-from reliquary.settings import Settings
 from reliquary.web.state import State
+from reliquary.web.tally import Tally
 
 NO_STORE = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
@@ -19,9 +19,9 @@ NO_STORE = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 class Operations:
     """What machines ask: are you alive, are you ready, what did you do."""
 
-    def __init__(self, state: State, settings: Settings) -> None:
+    def __init__(self, state: State, tally: Tally) -> None:
         self._state = state
-        self._settings = settings
+        self._tally = tally
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -44,13 +44,13 @@ class Operations:
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST, headers=NO_STORE)
 
     def collect(self) -> list[Metric]:
-        """What the counters of this process stand at; called by the registry."""
-        context = self._state.context
+        """What the counters of all workers stand at; called by the registry."""
+        gauges = self._tally.gauges()
         build = GaugeMetricFamily("reliquary_build", "1, with the version as a label", labels=["version"])
         build.add_metric([__version__], 1)
         events = CounterMetricFamily("reliquary_events", "What happened, by kind", labels=["kind"])
-        for kind, count in sorted(context.counts.items()):
+        for kind, count in sorted(self._tally.counts().items()):
             events.add_metric([kind], count)
-        hot = GaugeMetricFamily("reliquary_hot_items", "Pages and files remembered in memory", value=len(context.hot))
-        fills = GaugeMetricFamily("reliquary_fills", "Downloads under way", value=context.fills.active())
+        hot = GaugeMetricFamily("reliquary_hot_items", "Pages and files remembered in memory", value=gauges["hot"])
+        fills = GaugeMetricFamily("reliquary_fills", "Downloads under way", value=gauges["fills"])
         return [build, events, hot, fills]

@@ -12,12 +12,13 @@ from reliquary.settings import Settings
 from reliquary.web.api import routes as api
 from reliquary.web.ops import NO_STORE, Operations
 from reliquary.web.state import State
+from reliquary.web.tally import Tally
 from reliquary.web.ui.home import Home
 
 
-def pages(state: State, settings: Settings) -> Starlette:
+def pages(state: State, settings: Settings, tally: Tally) -> Starlette:
     """The Starlette application behind `reliquary.app.App`."""
-    ops = Operations(state, settings)
+    ops = Operations(state, tally)
     app = Starlette(
         routes=[
             Route("/", Home(state).home, methods=["GET"]),
