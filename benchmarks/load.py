@@ -19,7 +19,7 @@ def rate(url: str, headers: Mapping[str, str], seconds: float) -> float:
     Raises:
         Unusable: an answer was an error, or a connection broke.
     """
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s"]
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--timeout", "10s"]
     for name, value in headers.items():
         command += ["-H", f"{name}: {value}"]
     done = subprocess.run([*command, url], capture_output=True, text=True, timeout=seconds + 20, check=False)

@@ -209,8 +209,8 @@ def test_the_whole_run_is_a_script_that_bash_can_read() -> None:
 def test_the_benchmark_measures() -> None:
     if shutil.which("wrk") is None:
         pytest.skip("wrk is not installed")
-    done = run(sys.executable, "-m", "benchmarks", "--seconds", "1", "--json")
+    done = run(sys.executable, "-m", "benchmarks", "--small", "--json")
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout)
-    assert len(results) == 4
+    assert {"Warm reads, 16 connections", "Publishing"} <= {each["part"] for each in results}
     assert all(each["ours"] > 0 for each in results)
