@@ -192,6 +192,12 @@ def test_fifty_askers_of_two_workers_are_one_request(server: Running, upstream: 
     assert list((server.data / "flights").iterdir()) == []
 
 
+def test_a_file_that_the_upstream_lacks_is_missing_for_every_worker(server: Running, upstream: Upstream) -> None:
+    upstream.fault("/raw/lacking.bin", delay=0.3, status=404)
+    found = crowd(server, ["/generic/proxy/lacking.bin"] * 20)
+    assert [got.status for got in found] == [404] * 20
+
+
 def test_a_missing_or_broken_page_is_asked_for_once(server: Running, upstream: Upstream) -> None:
     upstream.fault("/simple/nothing/", delay=0.3, status=404)
     upstream.fault("/simple/broken/", delay=0.3, status=500)

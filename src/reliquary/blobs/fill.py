@@ -23,7 +23,7 @@ from reliquary.blobs import in_thread
 from reliquary.blobs.base import CHUNK, BlobStore, Receipt, Verifier
 from reliquary.blobs.files import Descriptor, Spool, disk_errors, read_at
 from reliquary.blobs.ledger import Head, Ledger, pack, unpack
-from reliquary.errors import Broken, ReliquaryError, Unavailable
+from reliquary.errors import Broken, NotHere, ReliquaryError, Unavailable
 
 __all__ = ["Fill", "Fills", "Head", "Sink"]
 
@@ -118,7 +118,8 @@ class Flight(Generic[T]):
             receipt = await sink.finish()
         except BaseException as error:
             known = error if isinstance(error, ReliquaryError) else None
-            await in_thread(_leave, ledger, sink, {"error": known.message if known else FAILED})
+            record = {"error": known.message if known else FAILED, "missing": isinstance(known, NotHere)}
+            await in_thread(_leave, ledger, sink, record)
             if known is None:
                 raise
             self.end(known)
@@ -158,7 +159,8 @@ class Flight(Generic[T]):
 
     def _conclude(self, record: dict[str, Any]) -> None:
         if "error" in record:
-            self.end(Unavailable(record["error"]))
+            kind = NotHere if record.get("missing") else Unavailable
+            self.end(kind(record["error"]))
         elif self.head is not None:
             self.end(None if self.available == record["size"] else Broken("a shared file was cut"))
         else:
