@@ -21,6 +21,7 @@ from reliquary.catalog.engine import Catalog
 from reliquary.errors import ReliquaryError
 from reliquary.formats.base import Format
 from reliquary.formats.registry import formats
+from reliquary.jobs.gc import finish_interrupted
 from reliquary.jobs.runner import Runner
 from reliquary.repositories.build import Estate, build
 from reliquary.repositories.context import Context, Limits
@@ -244,6 +245,8 @@ class App:
     async def start(self) -> None:
         """Open the data folder and begin the jobs."""
         world = await open_world(self._settings, self._outgoing)
+        # Before anybody asks: a sweep that was killed may hold a blob that a row names by now.
+        await finish_interrupted(world.context, self._settings.gc_grace)
         tally = Tally(world.state, self._figures)
         runner = Runner(world.state, self._settings, flush=lambda: flush(world.context), tell=tally.write)
         self._live = Live(world, Serve(world.state), pages(world.state, self._settings, tally), runner, tally)

@@ -36,6 +36,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from reliquary.failpoints import VARIABLE
+
 PREFIX = "RELIQUARY_"
 CONFIG = "RELIQUARY_CONFIG"
 """Environment variable that names the settings file when no flag does."""
@@ -372,7 +374,9 @@ def _secret(path: Any, name: str, origin: str) -> str:
 
 def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
     """``RELIQUARY_PORT``; tables and lists of tables as JSON; ``RELIQUARY_UPSTREAMS__<FORMAT>`` for one key."""
-    names = {name: value for name, value in environ.items() if name.startswith(PREFIX) and name != CONFIG}
+    names = {
+        name: value for name, value in environ.items() if name.startswith(PREFIX) and name not in (CONFIG, VARIABLE)
+    }
     values: dict[str, Any] = {}
     for name, value in names.items():
         key, secret = _variable(name)

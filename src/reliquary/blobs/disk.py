@@ -1,7 +1,8 @@
 """The blob store on a local disk.
 
-``blobs/sha256/ab/cd/<hex>`` holds the blobs, ``tmp/`` what is being written and ``trash/`` what a
-sweep is about to remove. All three lie in one file system, so that every move is one rename.
+``blobs/sha256/ab/cd/<hex>`` holds the blobs, ``tmp/`` what is being written, ``trash/`` what a sweep
+is about to remove and ``damaged/`` what a repair found wrong and nobody else has. All lie in one file
+system, so that every move is one rename.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from reliquary.blobs import check_name, in_thread
 from reliquary.blobs.base import CHUNK, BlobInfo, Receipt, Verifier
 from reliquary.blobs.files import Spool, disk_errors, held, read_at, read_cached
 from reliquary.errors import Broken, CannotTell, NotHere
+from reliquary.failpoints import reach
 
 YOUNG = 10.0
 """Seconds that a temporary file is left alone: another process may be about to lock or name it."""
@@ -53,6 +55,7 @@ class DiskWriter:
         except BaseException:
             await self.abort()
             raise
+        reach("publish.written")
 
     async def finish(self) -> Receipt:
         """No more bytes: what was written."""
@@ -82,6 +85,7 @@ class DiskWriter:
             self._spool.sync()
         # Open until it has its name, so that nobody clears it away as a dead writer's.
         self._store.place(self._spool.path, receipt, durable=self._durable)
+        reach("publish.renamed")
         self._spool.close()
 
     async def abort(self) -> None:
@@ -97,6 +101,7 @@ class DiskStore:
         self._blobs = root / "blobs" / "sha256"
         self._temporary = root / "tmp"
         self._trash = root / "trash"
+        self._damaged = root / "damaged"
 
     async def prepare(self) -> None:
         """Make the folders; to be called once before anything else."""
@@ -139,7 +144,9 @@ class DiskStore:
             if durable:
                 spool.sync()
             receipt = spool.receipt()
+            reach("put.written")
             self.place(spool.path, receipt, durable=durable)
+            reach("put.renamed")
             spool.close()
         except BaseException:
             spool.drop()
@@ -266,6 +273,7 @@ class DiskStore:
         try:
             with disk_errors("take a file in"):
                 _move(path, local)
+                reach("fill.moved")
                 if local.stat().st_size != receipt.size:
                     raise Broken("a finished file is not as long as it was")
                 if durable:
@@ -279,6 +287,20 @@ class DiskStore:
     async def delete(self, blob: str) -> bool:
         """Remove the blob at once; False when not here."""
         return await in_thread(_unlink, self.path(blob))
+
+    async def set_aside(self, blob: str) -> bool:
+        """Move a blob whose bytes are wrong to ``damaged/``, out of the way of the right ones; False
+        when not here."""
+        return await in_thread(self._set_aside, self.path(blob))
+
+    def _set_aside(self, path: Path) -> bool:
+        with disk_errors("set a blob aside"):
+            self._damaged.mkdir(exist_ok=True)
+            try:
+                path.replace(self._damaged / path.name)
+            except FileNotFoundError:
+                return False
+        return True
 
     async def blobs(self) -> AsyncGenerator[BlobInfo, None]:
         """Every blob, one first-level folder's worth at a time."""

@@ -24,6 +24,7 @@ from reliquary.blobs.base import CHUNK, BlobStore, Receipt, Verifier
 from reliquary.blobs.files import Descriptor, Spool, disk_errors, read_at
 from reliquary.blobs.ledger import Head, Ledger, pack, unpack
 from reliquary.errors import Broken, NotHere, ReliquaryError, Unavailable
+from reliquary.failpoints import reach
 
 __all__ = ["Fill", "Fills", "Head", "Sink"]
 
@@ -116,6 +117,7 @@ class Flight(Generic[T]):
             await sink.prepare()
             self.result = await self._lead_by(sink)
             receipt = await sink.finish()
+            reach("fill.before-end")
         except BaseException as error:
             known = error if isinstance(error, ReliquaryError) else None
             record = {"error": known.message if known else FAILED, "missing": isinstance(known, NotHere)}
@@ -199,6 +201,7 @@ class Sink:
             await in_thread(self._ledger.note, {"head": pack(head)})
         self._flight.head = head
         self._flight.notify()
+        reach("fill.begun")
 
     async def write(self, chunk: bytes) -> None:
         """Append, hash, and show the bytes to the askers; raises Full or CannotTell."""
@@ -207,6 +210,7 @@ class Sink:
         await in_thread(self._spool().append, chunk)
         self._flight.available += len(chunk)
         self._flight.notify()
+        reach("fill.written")
 
     async def finish(self) -> Receipt:
         """No more bytes: their size and digests. Stores nothing."""
@@ -225,8 +229,11 @@ class Sink:
         receipt = await self.finish()
         if verify is not None:
             verify(receipt.size, receipt.digests)
+        reach("fill.finished")
         path = await in_thread(_second_name, self._spool().path, self._ledger.folder / "adopted")
+        reach("fill.linked")
         await self._flight.store.adopt(path, receipt)
+        reach("fill.adopted")
         return receipt
 
 

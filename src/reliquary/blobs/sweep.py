@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
 from reliquary.blobs.base import BlobInfo
+from reliquary.failpoints import reach
 
 BATCH = 500
 """Blobs that the rows are asked about at once."""
@@ -110,7 +111,9 @@ async def _remove(
     buried: list[BlobInfo] = []
     try:
         for each in idle:
+            reach("sweep.before-bury")
             info = await store.bury(each.blob)
+            reach("sweep.buried")
             buried += [info] if info is not None else []
         return await _settle(store, buried, referenced, cutoff)
     except BaseException:
@@ -131,7 +134,9 @@ async def _settle(
         if info.blob in names or info.modified > cutoff:
             await store.restore(info.blob)
         else:
+            reach("sweep.before-discard")
             await store.discard(info.blob)
+            reach("sweep.discarded")
             removed.append(info)
     return removed
 

@@ -110,6 +110,10 @@ def _explain(error: OperationalError) -> CannotTell | None:
         return Full("there is no room on the disk for the database to grow")
     if "is locked" in text or "is busy" in text:
         return CannotTell("the database is busy; try again", retry_after=5)
+    if "readonly database" in text:
+        return CannotTell("the database cannot be written: its disk is read-only; nothing was stored")
+    if "unable to open database" in text:
+        return CannotTell("the database could not be opened, perhaps for want of file descriptors; try again")
     return None
 
 
@@ -129,9 +133,19 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A connection on which every statement sees what is committed when it starts."""
-        async with self._reader.connect() as connection:
-            yield connection
+        """A connection on which every statement sees what is committed when it starts.
+
+        Raises:
+            CannotTell: the database is busy or cannot be opened.
+        """
+        try:
+            async with self._reader.connect() as connection:
+                yield connection
+        except OperationalError as error:
+            explained = _explain(error)
+            if explained is None:
+                raise
+            raise explained from error
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
@@ -139,7 +153,7 @@ class Database:
 
         Raises:
             Full: the disk is full.
-            CannotTell: another process holds the database for too long.
+            CannotTell: another process holds the database for too long, or it cannot be written.
         """
         try:
             if self._turn is None:

@@ -18,6 +18,7 @@ from reliquary.catalog.records import BlobUse, Evictable, ListedRow, NewEvent, N
 from reliquary.catalog.rows import select_files, stored_file
 from reliquary.catalog.storing import PACKAGE, put_blobs
 from reliquary.catalog.tables import Blob, File, Package, Page, Property, Upstream, Version
+from reliquary.failpoints import reach
 from reliquary.types import Digests, StoredFile, UpstreamState
 
 SIDECAR = 65_536
@@ -120,6 +121,8 @@ class Files(Topic):
             )
             if fresh:
                 await record(connection, repository_id, touched, _names(fresh), event)
+            reach("add.before-commit")
+        reach("add.committed")
         return bool(fresh)
 
     @unbroken
@@ -152,6 +155,8 @@ class Files(Topic):
             count, names = await publishing.remove(connection, repository_id, keys, tombstones=tombstones)
             if count:
                 await record(connection, repository_id, touched, names, event)
+            reach("remove.before-commit")
+        reach("remove.committed")
         return count
 
     @unbroken
@@ -185,6 +190,8 @@ class Files(Topic):
             if changed:
                 await caching.prune_names(connection, repository_id, changed)
                 await record(connection, repository_id, touched, changed)
+            reach("page.before-commit")
+        reach("page.committed")
         return bool(changed)
 
     @unbroken
@@ -212,6 +219,8 @@ class Files(Topic):
             names = await caching.store_fetched(connection, repository_id, key, updated, now, **learned)
             if touched is not None:
                 await record(connection, repository_id, touched, names)
+            reach("fill.before-commit")
+        reach("fill.committed")
 
     @unbroken
     async def lost(self, blob: str) -> list[tuple[int, str]]:

@@ -20,6 +20,7 @@ from reliquary.catalog.storing import (
 )
 from reliquary.catalog.tables import File, Package, Version
 from reliquary.errors import AlreadyThere
+from reliquary.failpoints import reach
 
 TOMBSTONE = "removed:"
 """Prefix of the fact that keeps the SHA-256 of a removed file under its file name."""
@@ -98,6 +99,7 @@ async def add(
                 raise taken(file)
         fresh.append(file)
     await put_files(connection, repository_id, fresh, now, overwrite=True)
+    reach("add.rows-written")
     if stored:
         await prune(connection, {row.package_id for row in stored.values()} | set(packages.values()))
     return fresh
@@ -124,5 +126,6 @@ async def remove(
             if row.listed and row.blob is not None:
                 await write_properties(connection, row.package_id, {TOMBSTONE + row.filename: row.blob})
     await delete_files(connection, [row.id for row in stored.values()])
+    reach("remove.rows-deleted")
     await prune(connection, {row.package_id for row in stored.values()})
     return len(stored), {row.name for row in stored.values()}

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import case, delete, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reliquary.catalog.database import batches, upsert
@@ -92,6 +92,9 @@ async def put_files(
     taken["size"] = func.coalesce(statement.excluded.size, File.size)
     if overwrite:
         taken |= {name: statement.excluded[name] for name in BYTES_COLUMNS}
+        # Clients compare the time alone: other bytes never get an earlier one, whatever the clock says.
+        earlier = statement.excluded.modified < File.modified
+        taken["modified"] = case((earlier, File.modified), else_=statement.excluded.modified)
     else:
         for name in ("blob", "fetched_at", "verified_by", "publisher"):
             taken[name] = func.coalesce(getattr(File, name), statement.excluded[name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -13,6 +14,7 @@ from reliquary.cli.imports import import_
 from reliquary.cli.maintain import gc, purge, refresh, verify
 from reliquary.cli.serve import serve
 from reliquary.cli.upstreams import upstreams
+from reliquary.failpoints import arm
 
 app = typer.Typer(
     name="reliquary",
@@ -38,6 +40,10 @@ def reliquary() -> None:
 
 def main() -> None:
     """Entry point of the console script."""
+    try:
+        arm(os.environ)
+    except ValueError as error:
+        sys.exit(f"Error: {error}")
     try:
         app()
     except Failure as failure:

@@ -66,13 +66,20 @@ def gc(
         console.print(f"{'would remove' if dry_run else 'removed'} {swept.count} blobs, {swept.bytes} bytes")
 
 
-def verify(as_json: AsJson = False, data: Data = None, config: Config = None) -> None:
-    """Hash every blob again and look for what pages list. Exits with 1 on damage."""
+def verify(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Remove wrong bytes: proxies fetch them again, hosted ones are kept aside.")
+    ] = False,
+    as_json: AsJson = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Hash every blob again and look for what pages list. Exits with 1 on damage that remains."""
 
     async def check(world: World) -> verifying.Report:
         with bar(DownloadColumn()) as progress:
             task = progress.add_task("verifying", total=await verifying.total(world.context))
-            return await verifying.verify(world.context, lambda size: progress.advance(task, size))
+            return await verifying.verify(world.context, lambda size: progress.advance(task, size), repair=repair)
 
     report = work(config, data, check)
     if as_json:
@@ -85,5 +92,5 @@ def verify(as_json: AsJson = False, data: Data = None, config: Config = None) ->
         for each in report.damage:
             console.print(escape(str(each)))
         console.print(f"checked {report.checked} blobs, {report.bytes} bytes: {len(report.damage)} damaged")
-    if report.damage:
+    if any(not (repair and each.mends) for each in report.damage):
         raise typer.Exit(1)

@@ -10,6 +10,8 @@ async def collect(context: Context, *, grace: float, dry_run: bool) -> Swept:
     """Remove unreferenced blobs older than ``grace`` seconds; a dry run says what would go."""
     store: Sweepable = context.store  # type: ignore[assignment]
     files = context.catalog.files
+    if not dry_run:
+        await finish_interrupted(context, grace)
     swept = await sweep(store, files.blobs_referenced, grace=grace, dry_run=dry_run, now=context.now())
     if not dry_run and swept.blobs:
         await files.forget_blobs(swept.blobs)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from typing import IO
+from dataclasses import dataclass, field, replace
+from typing import IO, Protocol
 
 from reliquary.errors import NotHere
 from reliquary.repositories.context import Context
@@ -15,16 +15,28 @@ from reliquary.types import Kind
 MISSING = "missing"
 
 
+class Repairable(Protocol):
+    """What a store must be able to do to be repaired."""
+
+    async def delete(self, blob: str) -> bool:
+        """Remove a blob at once; False when not here."""
+
+    async def set_aside(self, blob: str) -> bool:
+        """Move a blob out of the way, where people find it; False when not here."""
+
+
 @dataclass(frozen=True, slots=True)
 class Damage:
     """One thing that is wrong: what, where, and whether it mends itself (proxies fetch what is
-    missing again, pages are rendered again). ``blob`` is "" where a row names none."""
+    missing again, pages are rendered again). ``blob`` is "" where a row names none; ``kind`` says
+    what uses it, a repository's kind or ``page``."""
 
     problem: str
     repository: str
     key: str
     blob: str
     mends: bool
+    kind: str = Kind.HOSTED
 
     def __str__(self) -> str:
         hint = "made anew when asked for" if self.mends else "publish it again or restore a backup"
@@ -41,11 +53,14 @@ class Report:
     damage: list[Damage] = field(default_factory=list)
 
 
-async def verify(context: Context, progress: Callable[[int], None] = lambda size: None) -> Report:
+async def verify(
+    context: Context, progress: Callable[[int], None] = lambda size: None, *, repair: bool = False
+) -> Report:
     """Hash every blob that a row names, and compare sizes.
 
     Args:
         progress: called with the bytes of each blob that was read.
+        repair: see `_repair`.
     """
     report = Report()
     seen: dict[str, str | None] = {}
@@ -56,7 +71,9 @@ async def verify(context: Context, progress: Callable[[int], None] = lambda size
         problem = seen[use.blob]
         if problem is not None:
             mends = use.kind != Kind.HOSTED and problem == MISSING
-            report.damage.append(Damage(problem, use.repository, use.key, use.blob, mends))
+            report.damage.append(Damage(problem, use.repository, use.key, use.blob, mends, use.kind))
+    if repair:
+        await _repair(context, report)
     report.damage += [damage async for damage in _without_bytes(context)]
     return report
 
@@ -76,6 +93,23 @@ async def _without_bytes(context: Context) -> AsyncIterator[Damage]:
             for row in await context.catalog.files.of_package(spec.id, name):
                 if row.blob is None:
                     yield Damage("listed without bytes", spec.title, row.entry.key, "", mends=False)
+
+
+async def _repair(context: Context, report: Report) -> None:
+    """Take wrong bytes away, so that right ones can take their place: what a proxy or a page named is
+    fetched or rendered again, what a hosted repository named lies in ``damaged/`` and is refused
+    until it is published again or restored."""
+    store: Repairable = context.store  # type: ignore[assignment]
+    hosted = {each.blob for each in report.damage if each.kind == Kind.HOSTED}
+    for blob, problem in {each.blob: each.problem for each in report.damage}.items():
+        await context.catalog.files.lost(blob)
+        if problem == MISSING:
+            continue
+        if blob in hosted:
+            await store.set_aside(blob)
+        else:
+            await store.delete(blob)
+    report.damage = [replace(each, mends=each.kind != Kind.HOSTED) for each in report.damage]
 
 
 async def _problem(context: Context, blob: str, size: int | None, report: Report) -> str | None:

@@ -14,6 +14,7 @@ from reliquary.blobs.base import Receipt, Verifier
 from reliquary.blobs.ledger import Head
 from reliquary.catalog.records import NewFile, Touched
 from reliquary.errors import Mismatch
+from reliquary.failpoints import reach
 from reliquary.formats.base import Arrival, FileKey
 from reliquary.repositories.context import Context
 from reliquary.repositories.rows import new_file
@@ -77,6 +78,7 @@ class Arrivals:
             updated.append(new_file(self._proxy.format, learned.entry, self._context.now()))
         updated += [await self._sidecar(side, data) for side, data in learned.sidecars]
         touched = self._touched(entry) if learned.entry != entry and entry.listed else None
+        reach("fill.before-row")
         await self._context.catalog.files.fetched(
             self._proxy.spec.id,
             key.path,
@@ -131,6 +133,7 @@ class Arrivals:
         touched = self._touched(known)
         await self._context.catalog.files.add(self._proxy.spec.id, [fresh], touched=touched, replace=True)
         dated = format_datetime(head.modified.astimezone(UTC), usegmt=True) if head.modified else None
+        reach("fill.before-state")
         state = UpstreamState(key.path, url, 200, now, etag=head.etag, modified=dated, body=receipt.blob)
         await self._context.catalog.pages.set_state(self._proxy.spec.id, state)
         self._forget(key, touched)

@@ -12,6 +12,7 @@ import structlog
 
 from reliquary.blobs.fill import Fill, Sink
 from reliquary.errors import CannotTell, NotHere, ReliquaryError, Unavailable
+from reliquary.failpoints import reach
 from reliquary.formats.base import FileKey
 from reliquary.repositories.arrival import Arrivals, strongest, verifier
 from reliquary.repositories.base import FOREVER, FileHit, Flowing, Known, Reach, Stored
@@ -188,6 +189,7 @@ class Filling:
             if keep:
                 receipt = await sink.keep(verify)
                 await self._arrivals.landed(key, row, entry, receipt, head, answer.url)
+                reach("fill.landed")
             else:
                 receipt = await sink.finish()
                 verify(receipt.size, receipt.digests)

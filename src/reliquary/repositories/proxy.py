@@ -14,6 +14,7 @@ import structlog
 from reliquary.access.globs import matches
 from reliquary.blobs.sweep import Sweepable, remove
 from reliquary.errors import Malformed, NotHere, Unavailable, WrongMethod
+from reliquary.failpoints import reach
 from reliquary.formats.base import Call, FileKey, Format, PageKey, Reading, Shelf, Source
 from reliquary.repositories import rules
 from reliquary.repositories.absorb import absorb
@@ -308,6 +309,7 @@ class Proxy(Projection):
                     pinned += 1
                     continue
                 await files.evict(self._spec.id, row.key)
+                reach("evict.forgotten")
                 self.forget(row.key)
                 over, gone = over - row.size, gone + 1
                 blobs.append(row.blob)

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 from reliquary.blobs.base import Writer
 from reliquary.catalog.records import NewEvent, NewFile, Touched
 from reliquary.errors import CannotTell, Full, NotHere, TooLarge, WrongMethod
+from reliquary.failpoints import reach
 from reliquary.formats.base import Format, Received, Reply
 from reliquary.repositories import rules
 from reliquary.repositories.base import Permit
@@ -157,6 +158,7 @@ class HostedShelf(_Shelf):
                     raise TooLarge(f"the file is larger than the {most} bytes that {self._spec.title} takes")
                 await writer.write(chunk)
             receipt = await writer.finish()
+            reach("publish.finished")
         except BaseException:
             await asyncio.shield(writer.abort())
             raise
@@ -174,6 +176,7 @@ class HostedShelf(_Shelf):
         self, additions: Sequence[tuple[Entry, Received | bytes]], *, exclusive: bool = True, replace: bool = False
     ) -> bool:
         files = [await self._commit(entry, received) for entry, received in additions]
+        reach("publish.stored")
         listed = next(file.entry for file in files if file.entry.listed)
         touched = self._touched([file.entry for file in files if file.entry.listed])
         new = await self._context.catalog.files.add(
@@ -188,6 +191,7 @@ class HostedShelf(_Shelf):
         self._drop(touched)
         await self._confirm(files, touched)
         self._context.count("published", int(new))
+        reach("publish.before-answer")
         return new
 
     async def _confirm(self, files: Sequence[NewFile], touched: Touched) -> None:
@@ -257,6 +261,7 @@ class HostedShelf(_Shelf):
         for row in found:
             for each in (self._spec.id, *self._groups):
                 self._context.hot.discard(each, row.entry.key)
+        reach("remove.before-answer")
         return gone
 
     async def forward(self, path: str, headers: Mapping[str, str]) -> Reply:
