@@ -15,6 +15,7 @@ import uvicorn
 
 from reliquary.app import App
 from reliquary.cli import logs
+from reliquary.failpoints import arm
 from reliquary.settings import Settings
 from reliquary.upstream.discover import outgoing
 from reliquary.web.server import Protocol
@@ -80,6 +81,7 @@ def main() -> None:
         post: Post = pickle.load(orders)  # noqa: S301 - of our own parent, who holds the other end
     threading.Thread(target=_die_with_parent, daemon=True).start()
     logs.configure(post.settings)
+    arm(os.environ)
     server = serving(post.settings, post.figures)
     server.run([socket.socket(fileno=post.listening)])
     if not server.started:
