@@ -39,6 +39,8 @@ from reliquary.web.state import State
 from reliquary.web.tally import Tally
 
 log = structlog.get_logger("reliquary.app")
+PACKAGES = b"packages"
+"""Every package address stands below this one too: mirrors ask for files there and nowhere else."""
 STALE = 86_400.0
 """Seconds after which a temporary file of an upload is nobody's: no process works that long."""
 
@@ -221,6 +223,8 @@ class App:
         if root and raw.startswith(root):
             raw = raw[len(root) :]
         first, slash, rest = raw[1:].partition(b"/")
+        if first == PACKAGES:
+            first, slash, rest = rest.partition(b"/")
         format = self._formats.get(first) if slash else None
         if format is None:
             await live.pages(scope, receive, send)

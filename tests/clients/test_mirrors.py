@@ -33,7 +33,6 @@ def origin(tmp_path: Path) -> Iterator[Running]:
         yield server
 
 
-@pytest.mark.xfail(strict=True, reason="bandersnatch takes only files below /packages/ at the root of a host")
 @pytest.mark.parametrize("method", ["simple", "xmlrpc"])
 def test_bandersnatch(method: str, origin: Running, home: Home, tmp_path: Path) -> None:
     folder, config = tmp_path / "mirror", tmp_path / "bandersnatch.conf"

@@ -116,6 +116,20 @@ def test_denied_and_removed_names_stay_out_of_the_changelog(upstream: Upstream, 
         assert [name in answer.text for name in ("shown", "hidden", "gone")] == [True, False, False]
 
 
+def test_the_addresses_of_mirrors_pass_the_same_gate(upstream: Upstream, tmp_path: Path) -> None:
+    with running(tmp_path / "var", config=settings(upstream, FRESH)) as server:
+        publish(server, "mine")
+        document = orjson.loads(server.ask("/pypi/local/pypi/mine/json").body)
+        address = "/" + document["urls"][0]["url"].removeprefix(server.url)
+        assert address.startswith("/packages/pypi/local/")
+        assert server.ask(address).body == wheel("mine", "1.0")
+        assert server.ask("/packages/pypi/local/simple/mine").status == 301
+        assert server.ask("/packages/").status == server.ask("/packages/nothing/x").status == 404
+        command(server, "repo", "set", "pypi/local", "--closed")
+        assert server.ask(address).status == 401
+        assert server.ask(address, token=server.token).status == 200
+
+
 def test_questions_go_to_the_member_that_has_the_name(upstream: Upstream, tmp_path: Path) -> None:
     document = b'{"info": {"name": "only"}, "releases": {}, "urls": []}'
     with playing() as second:

@@ -66,6 +66,13 @@ def _address(base_url: str, entry: Entry) -> str:
     return base_url + quote(entry.key, safe="/")
 
 
+def _mirrored(base_url: str, entry: Entry) -> str:
+    """The address that mirrors take: bandersnatch wants ``/packages`` at the beginning of the path,
+    where every file can be had as well."""
+    server, format, repository = base_url.rstrip("/").rsplit("/", 2)
+    return f"{server}/packages/{format}/{repository}/" + quote(entry.key, safe="/")
+
+
 def _relinked(reply: Reply, name: str, entries: Iterable[Entry], base_url: str) -> Reply:
     """The upstream's document with our address for every file: no client leaves us by it."""
     try:
@@ -195,7 +202,7 @@ def _file(base_url: str, entry: Entry) -> dict[str, Any]:
         "size": entry.size,
         "upload_time": moment.strftime("%Y-%m-%dT%H:%M:%S") if moment else None,
         "upload_time_iso_8601": timestamp(moment) if moment else None,
-        "url": _address(base_url, entry),
+        "url": _mirrored(base_url, entry),
         "yanked": bool(mark),
         "yanked_reason": mark if isinstance(mark, str) else None,
     }
