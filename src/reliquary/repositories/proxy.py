@@ -150,7 +150,7 @@ class Proxy(Projection):
     async def _in_turn(self, key: PageKey, seen: datetime) -> None:
         async with turn(self._context.data, f"{self._spec.id}/{key.path}"):
             state = await self._context.catalog.pages.state(self._spec.id, key.path)
-            if state is not None and state.status == 200 and state.checked_at > seen:
+            if state is not None and state.status == 200 and seen < state.checked_at <= self._context.now():
                 self._remember(key, stale=state.gone_at is not None)
             else:
                 await self._refresh(key, state)
