@@ -21,7 +21,7 @@ from tests.running import running
 from tests.upstreams import playing
 
 from benchmarks import bulk, clients, cold, peers, publishing, reads, results, static
-from benchmarks.load import CONNECTIONS
+from benchmarks.load import CONNECTIONS, Unusable
 from reliquary import __version__
 
 PARTS = ("reads", "cold", "bulk", "publish")
@@ -100,15 +100,21 @@ def main() -> int:
     if shutil.which("wrk") is None:
         print("nothing measured: wrk is not installed")
         return 0
+    rows: list[results.Row] = []
+    code = 0
     with tempfile.TemporaryDirectory(prefix="reliquary-bench-") as folder:
-        rows = []
-        for row in measured(Path(folder), arguments):
-            print(f"{row.title}: {results.number(row.ours)} {row.unit}", file=sys.stderr, flush=True)
-            rows.append(row)
+        try:
+            for row in measured(Path(folder), arguments):
+                print(f"{row.title}: {results.number(row.ours)} {row.unit}", file=sys.stderr, flush=True)
+                rows.append(row)
+        except (OSError, RuntimeError, Unusable, subprocess.SubprocessError) as error:
+            # What was measured before is still worth its time.
+            print(f"stopped: {error}", file=sys.stderr)
+            code = 1
     print(json.dumps(results.document(rows)) if arguments.json else f"{machine()}\n{results.table(rows)}")
     if arguments.plot is not None:
         arguments.plot.write_text(results.plot(rows))
-    return 0
+    return code
 
 
 if __name__ == "__main__":

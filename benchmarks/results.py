@@ -124,9 +124,10 @@ def bar(row: Row, top: int, middle: float, unit: float) -> list[str]:
     """One figure of the plot."""
     score = row.score or 0.001
     end = middle + max(-DECADES, min(DECADES, log10(score))) * unit
+    name = f"{row.title} / {row.beside}" if row.beside else row.title
     color = "#2a7" if score >= 1 else "#c43"
     return [
-        f'<text x="{LEFT - 8}" y="{top + 16}" text-anchor="end">{escape(row.title)}</text>',
+        f'<text x="{LEFT - 8}" y="{top + 16}" text-anchor="end">{escape(name)}</text>',
         f'<rect x="{min(end, middle):.1f}" y="{top + 4}" width="{max(1, abs(end - middle)):.1f}" height="{LINE - 8}" '
         f'fill="{color}"><title>{escape(row.goal)}: {number(score)}</title></rect>',
     ]

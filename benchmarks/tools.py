@@ -37,10 +37,3 @@ def environment(home: Path, **more: str) -> dict[str, str]:
         kept["PIP_CERT"] = os.environ["PIP_CERT"]
     own = {"HOME": str(home), "XDG_CONFIG_HOME": str(home), "PIP_DISABLE_PIP_VERSION_CHECK": "1", "UV_NO_CONFIG": "1"}
     return kept | own | more
-
-
-def version(commands: Path, package: str) -> str:
-    """The installed version of a package."""
-    code = f"from importlib.metadata import version; print(version({package!r}))"
-    done = subprocess.run([str(commands / "python"), "-c", code], capture_output=True, text=True, check=True)
-    return f"{package} {done.stdout.strip()}"
