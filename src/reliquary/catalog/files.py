@@ -11,13 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reliquary.catalog import caching, publishing, verifying
 from reliquary.catalog.database import Query, Topic, batches, table, unbroken
+from reliquary.catalog.packages import is_owned
 from reliquary.catalog.pages import put_state
-from reliquary.catalog.publishing import TOMBSTONE
 from reliquary.catalog.recording import record
 from reliquary.catalog.records import BlobUse, Evictable, ListedRow, NewEvent, NewFile, Touched
 from reliquary.catalog.rows import select_files, stored_file
-from reliquary.catalog.storing import PACKAGE, put_blobs
-from reliquary.catalog.tables import Blob, File, Package, Page, Property, Upstream, Version
+from reliquary.catalog.storing import put_blobs
+from reliquary.catalog.tables import Blob, File, Package, Page, Upstream, Version
 from reliquary.failpoints import reach
 from reliquary.types import Digests, StoredFile, UpstreamState
 
@@ -65,17 +65,13 @@ class Files(Topic):
     async def owned(self, repository_ids: Sequence[int], names: Sequence[str]) -> set[tuple[int, str]]:
         """Which (repository id, package name) have at least one file, or had one: a name whose files
         were all removed is still its owner's."""
-        held = select(Version.id).join(File, File.version_id == Version.id).where(Version.package_id == Package.id)
-        removed = select(Property.owner_id).where(
-            Property.kind == PACKAGE, Property.owner_id == Package.id, Property.name.startswith(TOMBSTONE)
-        )
         found: set[tuple[int, str]] = set()
         async with self._database.reading() as connection:
             for batch in batches(names):
                 query = select(Package.repository_id, Package.name).where(
                     Package.repository_id.in_(repository_ids),
                     Package.name.in_(batch),
-                    or_(held.exists(), removed.exists()),
+                    is_owned(),
                 )
                 found.update((row.repository_id, row.name) for row in await connection.execute(query))
         return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 
 from reliquary.catalog.database import Topic, unbroken
 from reliquary.catalog.publishing import TOMBSTONE
@@ -12,6 +12,20 @@ from reliquary.catalog.recording import record
 from reliquary.catalog.records import NewEvent, Touched
 from reliquary.catalog.storing import PACKAGE, package_ids, prune, write_properties
 from reliquary.catalog.tables import ChangeRow, File, Package, Property, Version
+
+
+def holds_file() -> ColumnElement[bool]:
+    """Of a Package: it has a file."""
+    held = select(Version.id).join(File, File.version_id == Version.id).where(Version.package_id == Package.id)
+    return held.exists()
+
+
+def is_owned() -> ColumnElement[bool]:
+    """Of a Package: it has a file, or had one; a name whose files were all removed is still its owner's."""
+    removed = select(Property.owner_id).where(
+        Property.kind == PACKAGE, Property.owner_id == Package.id, Property.name.startswith(TOMBSTONE)
+    )
+    return or_(holds_file(), removed.exists())
 
 
 class Packages(Topic):
@@ -34,18 +48,13 @@ class Packages(Topic):
 
     async def packages(self, repository_id: int) -> list[tuple[str, int]]:
         """(name, serial) of every package with a file, sorted by name."""
-        held = select(Version.id).join(File, File.version_id == Version.id).where(Version.package_id == Package.id)
-        query = select(Package.name, Package.serial).where(Package.repository_id == repository_id, held.exists())
+        query = select(Package.name, Package.serial).where(Package.repository_id == repository_id, holds_file())
         async with self._database.reading() as connection:
             return sorted((row.name, row.serial) for row in await connection.execute(query))
 
     async def claimed(self, repository_id: int) -> set[str]:
         """Names of packages with a file, or whose files were all removed: they are still their owner's."""
-        held = select(Version.id).join(File, File.version_id == Version.id).where(Version.package_id == Package.id)
-        removed = select(Property.owner_id).where(
-            Property.kind == PACKAGE, Property.owner_id == Package.id, Property.name.startswith(TOMBSTONE)
-        )
-        query = select(Package.name).where(Package.repository_id == repository_id, or_(held.exists(), removed.exists()))
+        query = select(Package.name).where(Package.repository_id == repository_id, is_owned())
         async with self._database.reading() as connection:
             return set((await connection.execute(query)).scalars())
 

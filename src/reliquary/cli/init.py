@@ -18,8 +18,9 @@ from reliquary.catalog.records import UserRow
 from reliquary.errors import SettingsError
 from reliquary.formats.base import Format
 from reliquary.formats.registry import formats
+from reliquary.repositories.configure import remote_of, spec_of
 from reliquary.settings import RepositoryDeclaration, Settings, UpstreamDeclaration
-from reliquary.types import Action, Grant, Kind, Remote, RepositorySpec, Rule, Verdict
+from reliquary.types import Action, Grant, Kind, Remote, RepositorySpec
 from reliquary.upstream.discover import Found, discover
 
 LOCAL, UPSTREAM, MAIN = "local", "upstream", "main"
@@ -112,7 +113,7 @@ def upstreams_of(format: Format, settings: Settings, environ: Mapping[str, str])
     """Where a format's public packages come from: settings, else this machine's clients, else the
     constants of libraries."""
     if format.name in settings.upstreams:
-        remotes = tuple(remote_of(each) for each in settings.upstreams[format.name])
+        remotes = tuple(remote_of(each, "settings") for each in settings.upstreams[format.name])
         return Found(remotes, () if remotes else ("settings say none",))
     if format.public is None:
         return Found((), ("no public upstream is known for this format",))
@@ -126,12 +127,6 @@ def _ask(command: Sequence[str]) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout
-
-
-def remote_of(declared: UpstreamDeclaration, source: str = "settings") -> Remote:
-    """A declared address as the catalog keeps it."""
-    password = declared.password.get_secret_value() if declared.password else None
-    return Remote(declared.url, source, declared.username, password)
 
 
 async def _declare_repositories(catalog: Catalog, settings: Settings) -> None:
@@ -176,22 +171,11 @@ def _spec(declared: RepositoryDeclaration, have: RepositorySpec | None, settings
     addresses: Sequence[UpstreamDeclaration] | None = declared.upstream
     remotes: tuple[Remote, ...] = ()
     if addresses is not None:
-        remotes = tuple(remote_of(each) for each in addresses)
+        remotes = tuple(remote_of(each, "settings") for each in addresses)
     elif declared.kind == "proxy":
-        remotes = tuple(remote_of(each) for each in settings.upstreams.get(declared.format, ()))
+        remotes = tuple(remote_of(each, "settings") for each in settings.upstreams.get(declared.format, ()))
         remotes = remotes or (have.remotes if have else ())
-    return RepositorySpec(
-        id=have.id if have else 0,
-        format=declared.format,
-        name=declared.name,
-        kind=Kind(declared.kind),
-        remotes=remotes,
-        members=declared.members,
-        rules=tuple(Rule(Verdict(rule.verdict), rule.pattern) for rule in declared.rules),
-        options=declared.options,
-        anonymous_read=declared.anonymous_read,
-        declared=True,
-    )
+    return replace(spec_of(declared, remotes), id=have.id if have else 0, declared=True)
 
 
 async def _declare_accounts(catalog: Catalog, settings: Settings) -> None:

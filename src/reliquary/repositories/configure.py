@@ -79,7 +79,7 @@ async def create(
     if declared.format not in formats:
         raise Malformed(f"there is no format {declared.format}; there are {', '.join(sorted(formats))}")
     specs = await catalog.repositories.all()
-    spec = _spec(declared, _remotes(declared, specs, settings))
+    spec = spec_of(declared, _remotes(declared, specs, settings))
     _check_members(spec, specs)
     return await catalog.repositories.create(spec)
 
@@ -106,7 +106,7 @@ async def change(catalog: Catalog, title: str, changes: Mapping[str, Any]) -> Re
     declared = parse(
         {name: value for name, value in merged.items() if name not in Options.model_fields or value is not None}
     )
-    changed = replace(_spec(declared, _kept_sources(declared, spec)), id=spec.id)
+    changed = replace(spec_of(declared, _kept_sources(declared, spec)), id=spec.id)
     _check_members(changed, specs)
     return await catalog.repositories.save(changed)
 
@@ -140,7 +140,8 @@ def _editable(spec: RepositorySpec) -> RepositorySpec:
     return spec
 
 
-def _spec(declared: RepositoryDeclaration, remotes: tuple[Remote, ...]) -> RepositorySpec:
+def spec_of(declared: RepositoryDeclaration, remotes: tuple[Remote, ...]) -> RepositorySpec:
+    """A repository as it is declared, without an id yet."""
     return RepositorySpec(
         id=0,
         format=declared.format,
@@ -154,7 +155,8 @@ def _spec(declared: RepositoryDeclaration, remotes: tuple[Remote, ...]) -> Repos
     )
 
 
-def _remote(declared: UpstreamDeclaration, source: str) -> Remote:
+def remote_of(declared: UpstreamDeclaration, source: str) -> Remote:
+    """A declared address as the catalog keeps it; ``source`` tells where it was found."""
     password = declared.password.get_secret_value() if declared.password else None
     return Remote(declared.url, source, declared.username, password)
 
@@ -164,11 +166,11 @@ def _remotes(
 ) -> tuple[Remote, ...]:
     """Where a new proxy asks: what it says, else the settings, else the format's first proxy."""
     if declared.upstream is not None:
-        return tuple(_remote(each, "given") for each in declared.upstream)
+        return tuple(remote_of(each, "given") for each in declared.upstream)
     if declared.kind != "proxy":
         return ()
     if declared.format in settings.upstreams:
-        return tuple(_remote(each, "settings") for each in settings.upstreams[declared.format])
+        return tuple(remote_of(each, "settings") for each in settings.upstreams[declared.format])
     proxies = [spec for spec in specs if spec.format == declared.format and spec.remotes]
     if not proxies:
         raise Malformed(f'upstream: say where {declared.format}/{declared.name} fetches from, or "none"')
@@ -178,7 +180,7 @@ def _remotes(
 def _kept_sources(declared: RepositoryDeclaration, before: RepositorySpec) -> tuple[Remote, ...]:
     """The upstreams of a changed proxy; those that stay keep the note where they were found."""
     known = {(remote.url, remote.username, remote.password): remote for remote in before.remotes}
-    fresh = [_remote(each, "given") for each in declared.upstream or ()]
+    fresh = [remote_of(each, "given") for each in declared.upstream or ()]
     return tuple(known.get((remote.url, remote.username, remote.password), remote) for remote in fresh)
 
 

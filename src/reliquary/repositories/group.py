@@ -49,12 +49,12 @@ class Group(Projection):
     async def chosen(self, name: str) -> Sequence[Repository]:
         """The members that may answer for a package name: the one decision for listing, file,
         sidecar and query. Raises NotHere for a denied name."""
-        givers = (await self._givers({name}))[name]
-        if givers is None:
+        found = (await self.givers({name}))[name]
+        if found is None:
             raise NotHere(f"{name} is not served by {self._spec.title}: a rule forbids it", code="rule")
-        return givers
+        return found
 
-    async def _givers(self, names: set[str]) -> dict[str, Sequence[Repository] | None]:
+    async def givers(self, names: set[str]) -> dict[str, Sequence[Repository] | None]:
         """The members that may answer for each name; None for a denied one."""
         verdicts = {name: rules.verdict(self._spec.rules, name) for name in names}
         asked = sorted(name for name, verdict in verdicts.items() if verdict in (None, Verdict.OWNED))
@@ -144,7 +144,7 @@ class Group(Projection):
     async def _rows(self, key: PageKey, parts: Sequence[tuple[Repository, Contents]]) -> Sequence[Row]:
         """Files of all parts, the first member's where a file name is in several."""
         foreign = {row.name for member, part in parts if _foreign(member) for row in part.rows}
-        givers = await self._givers(foreign) if not key.name else {}
+        givers = await self.givers(foreign) if not key.name else {}
         found: dict[str, Row] = {}
         for member, part in parts:
             for row in part.rows:

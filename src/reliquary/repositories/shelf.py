@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from reliquary.blobs.base import Writer
+from reliquary.catalog.publishing import TOMBSTONE
 from reliquary.catalog.records import NewEvent, NewFile, Touched
 from reliquary.errors import CannotTell, Full, NotHere, TooLarge, WrongMethod
 from reliquary.failpoints import reach
@@ -26,14 +27,12 @@ if TYPE_CHECKING:
     from reliquary.repositories.proxy import Proxy
 
 T = TypeVar("T")
-TOMBSTONE = "removed:"
-"""Properties with this prefix remember removed file names; formats never see them."""
 FORWARDED = 33_554_432
 """Bytes that a passed-on upstream answer may have."""
 
 
 def visible(properties: Mapping[str, str]) -> dict[str, str]:
-    """The properties that formats may see."""
+    """The properties that formats may see: not those that remember removed file names."""
     return {name: value for name, value in properties.items() if not name.startswith(TOMBSTONE)}
 
 

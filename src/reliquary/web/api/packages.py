@@ -13,7 +13,7 @@ from reliquary.repositories import rules
 from reliquary.repositories.base import Repository
 from reliquary.repositories.group import Group
 from reliquary.repositories.shelf import visible
-from reliquary.types import Action, Kind, RepositorySpec, StoredFile, Verdict
+from reliquary.types import Action, Kind, RepositorySpec, StoredFile
 from reliquary.web.api import operations
 from reliquary.web.api.models import (
     FileShown,
@@ -63,18 +63,8 @@ async def _collect(ask: Ask, repository: Repository, found: dict[str, set[str]])
 
 async def _open(group: Group, member: Repository, names: Iterable[str]) -> list[str]:
     """Those names that the group takes from this member (see `Group.chosen`)."""
-    names = list(names)
-    if member.spec.kind is Kind.HOSTED:
-        return [name for name in names if rules.verdict(group.spec.rules, name) is not Verdict.DENY]
-    owned = await group.owns(names)
-    inside = await member.owns(names)
-    kept = []
-    for name in names:
-        verdict = rules.verdict(group.spec.rules, name)
-        shut = verdict is Verdict.OWNED or (verdict is None and name in owned)
-        if verdict is not Verdict.DENY and not (shut and name not in inside):
-            kept.append(name)
-    return kept
+    givers = await group.givers(set(names))
+    return [name for name, members in givers.items() if member in (members or ())]
 
 
 async def _holders(ask: Ask, repository: Repository, name: str) -> list[Repository]:
