@@ -20,12 +20,17 @@ from pathlib import Path
 from tests.running import running
 from tests.upstreams import playing
 
-from benchmarks import bulk, clients, cold, peers, publishing, reads, results, static
+from benchmarks import bulk, clients, cold, peers, publishing, reads, results, static, workers
 from benchmarks.load import CONNECTIONS, Unusable
 from reliquary import __version__
 
-PARTS = ("reads", "cold", "bulk", "publish")
+PARTS, FURTHER = ("reads", "cold", "bulk", "publish"), ("workers", "peers", "real")
+"""What is measured without being asked for, in a minute and a half, and what takes longer."""
 NONE = "none"
+
+
+SIZES = (100_000_000, 20_000_000)
+"""Bytes of the cold file for one asker, and of the one for many."""
 
 
 def warm(folder: Path, arguments: argparse.Namespace) -> Iterator[results.Row]:
@@ -36,8 +41,7 @@ def warm(folder: Path, arguments: argparse.Namespace) -> Iterator[results.Row]:
         reads.offer(upstream)
         server = stack.enter_context(running(folder / "var", config=cold.config(upstream.url)))
         beside = stack.enter_context(static.serving(program, folder / "nginx")) if program else None
-        files = folder / "nginx" / "root"
-        yield from reads.measure(server, (beside, files) if beside else None, arguments.seconds, arguments.rounds)
+        yield from reads.measure(server, beside, arguments.seconds, arguments.rounds)
 
 
 def measured(folder: Path, arguments: argparse.Namespace) -> Iterator[results.Row]:
@@ -46,17 +50,19 @@ def measured(folder: Path, arguments: argparse.Namespace) -> Iterator[results.Ro
     if "reads" in arguments.parts:
         yield from warm(folder / "reads", arguments)
     if "cold" in arguments.parts:
-        yield from cold.measure(folder / "cold", 100_000_000, rounds, 20_000_000)
+        yield from cold.measure(folder / "cold", *SIZES, rounds)
     if "bulk" in arguments.parts:
         yield from bulk.measure(
             folder / "bulk", *((200_000_000, 10_000) if small else (2_000_000_000, 100_000)), rounds
         )
     if "publish" in arguments.parts:
         yield from publishing.measure(folder / "publish", 20)
-    if arguments.peers:
+    if "workers" in arguments.parts:
+        yield from workers.measure(folder / "workers", arguments.workers, arguments.seconds, rounds, SIZES)
+    if "peers" in arguments.parts:
         yield from peers.measure(folder / "peers", arguments.seconds, rounds)
-    if arguments.real:
-        yield from clients.measure(folder / "real")
+    if "real" in arguments.parts:
+        yield from clients.measure(folder / "real", arguments.homes)
 
 
 def machine() -> str:
@@ -76,20 +82,29 @@ def machine() -> str:
 def parsed() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "parts", nargs="*", metavar="PART", help=f"what to measure of {', '.join(PARTS)} and {NONE}; default all"
-    )
+    known = ", ".join((*PARTS, *FURTHER))
+    usual = ", ".join(PARTS)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {known} and {NONE}; default {usual}")
     parser.add_argument("--seconds", type=float, default=1.0, help="seconds for each rate (at most 5)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each figure (at most 9)")
     parser.add_argument("--small", action="store_true", help="a tenth of the large file and of the large catalog")
+    parser.add_argument("--workers", type=int, metavar="N", help="also N server processes (2 to 8) beside one")
     parser.add_argument("--peers", action="store_true", help="also other servers, installed beside our environment")
     parser.add_argument("--real", action="store_true", help="also pip and uv, with the real upstream of this machine")
+    parser.add_argument(
+        "--homes",
+        type=Path,
+        help="where pip and uv keep their files: a disk that is full of their writing tells little",
+    )
+    parser.add_argument("--all", action="store_true", help="everything")
     parser.add_argument("--json", action="store_true", help="print the results as JSON alone")
     parser.add_argument("--plot", type=Path, help="write a plot (SVG) to this file")
     arguments = parser.parse_args()
-    if unknown := set(arguments.parts) - {*PARTS, NONE}:
+    if unknown := set(arguments.parts) - {*PARTS, *FURTHER, NONE}:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
-    arguments.parts = arguments.parts or PARTS
+    more = {part for part in FURTHER if getattr(arguments, part) or arguments.all}
+    arguments.parts = {*(arguments.parts or PARTS), *more} if not arguments.all else {*PARTS, *more}
+    arguments.workers = max(2, min(8, arguments.workers or 2))
     arguments.seconds, arguments.rounds = min(5.0, arguments.seconds), max(1, min(9, arguments.rounds))
     return arguments
 

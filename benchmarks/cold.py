@@ -7,7 +7,7 @@ import json
 import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +60,7 @@ def addresses(server: Running) -> list[str]:
     return [urljoin(server.url + path, each["url"]) for each in json.loads(answer.body)["files"]]
 
 
-def measure(folder: Path, size: int, rounds: int, askers_size: int) -> Iterator[Row]:
+def measure(folder: Path, size: int, askers_size: int, rounds: int) -> Iterator[Row]:
     """Both cases. ``size`` and ``askers_size`` are bytes of a file."""
     with origin.serving(size, PACE) as upstream, running(folder / "one", config=config(upstream)) as server:
         yield from one(server, upstream, size, rounds)
@@ -92,13 +92,16 @@ def many(server: Running, upstream: str, size: int, rounds: int) -> Iterator[Row
     """Many askers of one file at once: one download, and the last is done soon after the first."""
     urls = addresses(server)
     taken = [together(url, size) for url in urls[:rounds]]
-    downloads = max(fetched(upstream, at) for at in range(rounds))
     title = f"{ASKERS} askers of {size / 1e6:.0f} MB"
-    yield Row(
-        PART, f"{title}, downloads", "count", downloads, None, "", None, "exactly 1", 1.0 if downloads == 1 else 0.1
-    )
+    yield once(PART, f"{title}, downloads", [fetched(upstream, at) for at in range(rounds)])
     first, last = (statistics.median(column) for column in zip(*taken, strict=True))
     yield at_most(PART, f"{title}, last done", "s", last, first, "first done", 1.3)
+
+
+def once(part: str, title: str, downloads: Sequence[int]) -> Row:
+    """That the upstream was asked once in each round."""
+    met = set(downloads) == {1}
+    return Row(part, title, "count", max(downloads), None, "", None, "exactly 1", 1.0 if met else 0.1)
 
 
 def together(url: str, size: int) -> tuple[float, float]:

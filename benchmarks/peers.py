@@ -8,26 +8,26 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from urllib.parse import urljoin
 
-from tests.clients.samples import Sample, offer
+from tests.clients.samples import Sample
 from tests.running import running
-from tests.upstreams import Upstream, playing
 
-from benchmarks import playmates, reads
+from benchmarks import offering, playmates, reads
 from benchmarks.load import Unusable, rate
-from benchmarks.results import Row, at_least, beside, interleaved
+from benchmarks.results import Row, at_least, at_most, beside, columns, interleaved, spread, turns
 from benchmarks.tools import environment, provide
 
 PART = "Beside other servers"
 HTML = {"Accept": "text/html"}
 GZIP = HTML | {"Accept-Encoding": "gzip"}
-UPLOADS, COLD = 100, 5
+UPLOADS, COLD, PAUSE = 100, 9, 0.1
+"""Wheels that are published, wheels that are asked for cold, seconds between these."""
 
 
 @dataclass(frozen=True)
@@ -60,24 +60,21 @@ def row(title: str, unit: str, peer: Peer, ours: float, theirs: float) -> Row:
 
 def measure(folder: Path, seconds: float, rounds: int) -> Iterator[Row]:
     """Start everyone that can be installed, then take turns."""
-    samples = [Sample("wheels", f"1.{at}", padding=reads.MEGABYTE) for at in range(COLD * 2)]
+    samples = offering.wheels(COLD, reads.MEGABYTE)
     with ExitStack() as stack:
-        upstream = stack.enter_context(playing())
-        reads.offer(upstream, "/full/simple/")
-        offer(upstream, *samples)
-        config = f'upstreams = {{ pypi = "{upstream.url}full/simple/" }}\n'
+        index = stack.enter_context(offering.serving(COLD, reads.MEGABYTE)) + "full/simple/"
+        config = f'upstreams = {{ pypi = "{index}" }}\n'
         server = stack.enter_context(running(folder / "var", config=config))
         base = f"{server.url}pypi/"
         us = Peer("reliquary", f"{base}main/simple/", f"{base}local/", "__token__", server.token)
-        peers = list(started(stack, folder, upstream, samples))
+        peers = list(started(stack, folder, index, samples))
         yield from pages(us, peers, seconds, rounds)
         yield from wheels(us, peers, samples, seconds, rounds)
         yield from uploads(us, peers, folder)
 
 
-def started(stack: ExitStack, folder: Path, upstream: Upstream, samples: Sequence[Sample]) -> Iterator[Peer]:
-    """The other servers, each said where it is left out."""
-    index = f"{upstream.url}full/simple/"
+def started(stack: ExitStack, folder: Path, index: str, samples: Sequence[Sample]) -> Iterator[Peer]:
+    """The other servers, before the upstream ``index`` where they fetch; one that cannot be installed is left out."""
     if commands := provide("devpi", "devpi-server"):
         url = stack.enter_context(playmates.devpi(commands, folder / "devpi", index))
         yield Peer("devpi", f"{url}root/up/+simple/", f"{url}bench/own/", "bench", "bench")
@@ -112,18 +109,27 @@ def speed(url: str, headers: dict[str, str], seconds: float) -> float:
 
 
 def wheels(us: Peer, peers: Sequence[Peer], samples: Sequence[Sample], seconds: float, rounds: int) -> Iterator[Row]:
-    """A file of 1 MiB, first asked for and then again and again."""
+    """A file of 1 MiB, first asked for and then again and again: no other server is to be faster at either."""
     links = {each.name: addresses(each, samples) for each in (us, *peers)}
-    taken: dict[str, list[float]] = {each.name: [] for each in (us, *peers)}
-    for at in range(COLD):
-        for name, urls in links.items():
-            taken[name].append(seconds_of(partial(fetch, urls[at])))
-    cold = {name: statistics.median(times) * 1000 for name, times in taken.items()}
-    ours, *others = interleaved(rounds, *(partial(speed, urls[0], {}, seconds) for urls in links.values()))
-    for peer, theirs in zip(peers, others, strict=True):
+    cold = first_asked({each.name: links[each.name] for each in (us, *peers) if each.fetches})
+    warm = columns(rounds, *(partial(speed, urls[0], {}, seconds) for urls in links.values()))
+    for peer, theirs in zip(peers, warm[1:], strict=True):
         if peer.fetches:
-            yield row("wheel of 1 MiB, cold", "ms", peer, cold[us.name], cold[peer.name])
-        yield row("wheel of 1 MiB, warm", "answers/s", peer, ours, theirs)
+            mine, other = cold[us.name], cold[peer.name]
+            medians = (statistics.median(mine), statistics.median(other))
+            yield spread(at_most(PART, "wheel of 1 MiB, cold", "ms", *medians, peer.name, 1), mine, other)
+        medians = (statistics.median(warm[0]), statistics.median(theirs))
+        yield spread(at_least(PART, "wheel of 1 MiB, warm", "answers/s", *medians, peer.name, 1), warm[0], theirs)
+
+
+def first_asked(links: Mapping[str, Sequence[str]]) -> dict[str, list[float]]:
+    """Milliseconds of the first answer for each file, each on a connection of its own."""
+    taken: dict[str, list[float]] = {name: [] for name in links}
+    for name in turns(COLD, list(links)):
+        # What a server still does after its answer is not to slow the next one.
+        time.sleep(PAUSE)
+        taken[name].append(seconds_of(partial(fetch, links[name][len(taken[name])])) * 1000)
+    return taken
 
 
 def addresses(peer: Peer, samples: Sequence[Sample]) -> list[str]:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import random
+import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
 
 from tests.running import Answer, Running
 from tests.upstreams import Upstream
 
-from benchmarks.load import rate
-from benchmarks.results import Row, at_least, beside, interleaved
+from benchmarks.load import load
+from benchmarks.processor import spent
+from benchmarks.results import Row, at_least, beside, columns, interleaved, spread
+from benchmarks.static import Static
 
 SMALL, LARGE, MEGABYTE = 30, 3000, 1_048_576
 FILE = "/generic/local/bench/file.bin"
 PART = "Warm reads, 16 connections"
-UNIT = "answers/s"
+UNIT, COST = "answers/s", "CPU s/1000 answers"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,30 @@ CASES = (
     Case(f"page of {LARGE} files, gzip", "/pypi/main/simple/large/", {"Accept-Encoding": "gzip"}, 0.40),
     Case("file of 1 MiB", FILE),
 )
+
+
+@dataclass
+class Target:
+    """An address under load. ``pid`` is the first process of its server, ``costs`` its processor time in
+    seconds for 1,000 answers, once for each time that it was called."""
+
+    url: str
+    headers: Mapping[str, str]
+    seconds: float
+    pid: int
+    costs: list[float] = field(default_factory=list)
+
+    def __call__(self) -> float:
+        """Answers a second."""
+        before = spent(self.pid)
+        counted = load(self.url, self.headers, self.seconds)
+        self.costs.append((spent(self.pid) - before) * 1000 / counted.answers)
+        return counted.rate
+
+    @property
+    def cost(self) -> float:
+        """The median of ``costs``."""
+        return statistics.median(self.costs)
 
 
 def project(name: str, files: int) -> bytes:
@@ -70,37 +95,52 @@ def warm(server: Running, case: Case) -> Answer:
     return answer
 
 
-def measure(server: Running, static: tuple[str, Path] | None, seconds: float, rounds: int) -> Iterator[Row]:
-    """Every case in turn.
+def measure(server: Running, static: Static | None, seconds: float, rounds: int) -> Iterator[Row]:
+    """Every case in turn, with the processor time that it costs the server."""
+    place(server)
+    for at, case in enumerate(CASES):
+        yield from _case(server, static, case, str(at), seconds, rounds)
+    yield from _not_modified(server, seconds, rounds)
 
-    Args:
-        static: address and folder of nginx.
-    """
+
+def place(server: Running) -> None:
+    """Store the file that is measured."""
     if server.put(FILE, random.Random(1).randbytes(MEGABYTE)).status != 201:
         raise RuntimeError("the file that is measured was not taken")
-    for at, case in enumerate(CASES):
-        yield _case(server, static, case, str(at), seconds, rounds)
-    yield _not_modified(server, seconds, rounds)
 
 
-def _case(server: Running, static: tuple[str, Path] | None, case: Case, name: str, seconds: float, rounds: int) -> Row:
+def _case(server: Running, static: Static | None, case: Case, name: str, seconds: float, rounds: int) -> Iterator[Row]:
     answer = warm(server, case)
-    mine = partial(rate, server.url + case.path[1:], case.headers, seconds)
+    mine = Target(server.url + case.path[1:], case.headers, seconds, server.process.pid)
     title = f"{case.title} ({len(answer.body)} bytes)"
     if static is None:
-        return Row(PART, title, UNIT, interleaved(rounds, mine)[0])
-    (static[1] / name).write_bytes(answer.body)
-    ours, other = interleaved(rounds, mine, partial(rate, static[0] + name, case.headers, seconds))
+        yield Row(PART, title, UNIT, interleaved(rounds, mine)[0])
+        yield Row(PART, f"{title}, processor", COST, mine.cost)
+        return
+    (static.root / name).write_bytes(answer.body)
+    theirs = Target(static.url + name, case.headers, seconds, static.pid)
+    taken = columns(rounds, mine, theirs)
+    ours, other = map(statistics.median, taken)
     if case.goal is None:
-        return beside(PART, title, UNIT, ours, other, "nginx")
-    return at_least(PART, title, UNIT, ours, other, "nginx", case.goal)
+        yield spread(beside(PART, title, UNIT, ours, other, "nginx"), *taken)
+    else:
+        yield spread(at_least(PART, title, UNIT, ours, other, "nginx", case.goal), *taken)
+    yield beside(PART, f"{title}, processor", COST, mine.cost, theirs.cost, "nginx")
 
 
-def _not_modified(server: Running, seconds: float, rounds: int) -> Row:
-    """304, which is to cost no more than the page itself."""
-    url = server.url + PAGE.path[1:]
-    condition = {"If-None-Match": warm(server, PAGE).header("etag") or ""}
-    if server.ask(PAGE.path, headers=condition).status != 304:
+def condition(server: Running) -> dict[str, str]:
+    """The headers that the small page is answered to with 304."""
+    headers = {"If-None-Match": warm(server, PAGE).header("etag") or ""}
+    if server.ask(PAGE.path, headers=headers).status != 304:
         raise RuntimeError("the validator of the page was not known again")
-    ours, whole = interleaved(rounds, partial(rate, url, condition, seconds), partial(rate, url, {}, seconds))
-    return at_least(PART, "not modified (304)", UNIT, ours, whole, "our small page", 1)
+    return headers
+
+
+def _not_modified(server: Running, seconds: float, rounds: int) -> Iterator[Row]:
+    """304, which is to cost no more than the page itself."""
+    url, pid, title, name = server.url + PAGE.path[1:], server.process.pid, "not modified (304)", "our small page"
+    mine, theirs = Target(url, condition(server), seconds, pid), Target(url, {}, seconds, pid)
+    taken = columns(rounds, mine, theirs)
+    ours, other = map(statistics.median, taken)
+    yield spread(at_least(PART, title, UNIT, ours, other, name, 1), *taken)
+    yield beside(PART, f"{title}, processor", COST, mine.cost, theirs.cost, name)

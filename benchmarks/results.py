@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from html import escape
 from math import log10
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 WIDTH, LEFT, LINE, DECADES = 900, 470, 24, 3
 """Of the plot, in pixels: width, width of the names, height of a bar; and the powers of ten each way."""
@@ -26,6 +28,7 @@ class Row:
         measure: what the goal is about: a ratio, or ``ours`` itself.
         goal: as people read it; empty when there is none.
         score: how many times better than the goal; None when there is none.
+        spread: the least and the most that ``measure`` was in any round; None when rounds were not told apart.
     """
 
     part: str
@@ -37,6 +40,7 @@ class Row:
     measure: float | None = None
     goal: str = ""
     score: float | None = None
+    spread: tuple[float, float] | None = None
 
     @property
     def met(self) -> str:
@@ -44,10 +48,29 @@ class Row:
         return "" if self.score is None else "yes" if self.score >= 1 else "no"
 
 
+def turns(rounds: int, sides: Sequence[T]) -> Iterator[T]:
+    """Each side once a round, in every other round the last one first: what one leaves warm helps each as often."""
+    for at in range(rounds):
+        yield from sides if at % 2 == 0 else reversed(sides)
+
+
+def columns(rounds: int, *measures: Callable[[], float]) -> list[list[float]]:
+    """Take each measure once a round, in turn; what each gave, by round."""
+    taken: list[list[float]] = [[] for _ in measures]
+    for at in turns(rounds, range(len(measures))):
+        taken[at].append(measures[at]())
+    return taken
+
+
 def interleaved(rounds: int, *measures: Callable[[], float]) -> list[float]:
     """Take each measure once a round, in turn; their medians."""
-    taken = [[measure() for measure in measures] for _ in range(rounds)]
-    return [statistics.median(column) for column in zip(*taken, strict=True)]
+    return [statistics.median(column) for column in columns(rounds, *measures)]
+
+
+def spread(row: Row, ours: Sequence[float], other: Sequence[float]) -> Row:
+    """The row with how far its ratio went in the rounds that it is the median of."""
+    ratios = [mine / theirs for mine, theirs in zip(ours, other, strict=True)]
+    return replace(row, spread=(min(ratios), max(ratios)))
 
 
 def at_least(part: str, title: str, unit: str, ours: float, other: float | None, beside: str, bound: float) -> Row:
@@ -81,6 +104,13 @@ def number(value: float | None) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def compared(row: Row) -> str:
+    """What the goal is about, with its spread where it is known."""
+    if row.spread is None:
+        return number(row.measure)
+    return f"{number(row.measure)} ({number(row.spread[0])} to {number(row.spread[1])})"
+
+
 def table(rows: Sequence[Row]) -> str:
     """Markdown: a table for each part."""
     lines: list[str] = []
@@ -90,7 +120,7 @@ def table(rows: Sequence[Row]) -> str:
         for row in rows:
             if row.part == part:
                 other = f"{number(row.other)} ({row.beside})" if row.other is not None else ""
-                cells = (row.title, row.unit, number(row.ours), other, number(row.measure), row.goal, row.met)
+                cells = (row.title, row.unit, number(row.ours), other, compared(row), row.goal, row.met)
                 lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines[1:])
 

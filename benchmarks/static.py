@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.running import free_port
@@ -30,14 +31,23 @@ http {{
 """
 
 
+@dataclass(frozen=True)
+class Static:
+    """nginx as it runs: its address with a final slash, the folder it serves, its first process."""
+
+    url: str
+    root: Path
+    pid: int
+
+
 def nginx() -> str | None:
     """The program, also where it lies outside of an ordinary user's PATH; None when there is none."""
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 
 @contextmanager
-def serving(program: str, folder: Path) -> Iterator[str]:
-    """nginx on ``folder/root`` for the length of a ``with`` block; gives its address, with a final slash."""
+def serving(program: str, folder: Path) -> Iterator[Static]:
+    """nginx on ``folder/root`` for the length of a ``with`` block."""
     port = free_port()
     (folder / "root").mkdir(parents=True, exist_ok=True)
     configuration = folder / "nginx.conf"
@@ -47,7 +57,7 @@ def serving(program: str, folder: Path) -> Iterator[str]:
     process = subprocess.Popen([program, "-c", str(configuration), "-e", str(folder / "error.log")])
     try:
         _wait(process, port)
-        yield f"http://127.0.0.1:{port}/"
+        yield Static(f"http://127.0.0.1:{port}/", folder / "root", process.pid)
     finally:
         process.terminate()
         process.wait(10)

@@ -10,10 +10,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol, TypeAlias
 
 PATIENCE = 30.0
 """Seconds a server may take to become ready or to stop."""
@@ -39,11 +40,36 @@ class Answer:
         return self.body.decode()
 
 
+class Process(Protocol):
+    """A process as `subprocess.Popen` shows it."""
+
+    @property
+    def pid(self) -> int:
+        """Its id."""
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code once that was asked for; a negative signal when one ended it."""
+
+    def poll(self) -> int | None:
+        """Its exit code, None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code; raises TimeoutExpired after so many seconds."""
+
+    def send_signal(self, sig: int) -> None:
+        """Send a signal, unless it has ended."""
+
+
+Spawn: TypeAlias = Callable[[Sequence[str], Mapping[str, str], Path], Process]
+"""Runs the command line under test: arguments, environment, the log that takes what it says."""
+
+
 @dataclass
 class Running:
     """A server under test."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     port: int
     data: Path
     log: Path
@@ -127,28 +153,36 @@ def environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("RELIQUARY_")} | more
 
 
+def spawn(args: Sequence[str], env: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Run the command line under test as a shell would."""
+    with log.open("ab") as sink:
+        return subprocess.Popen([*reliquary(), *args], stdout=sink, stderr=sink, stdin=subprocess.DEVNULL, env=env)
+
+
 def start(
-    data: Path, *, config: str | None = None, port: int | None = None, env: Mapping[str, str] | None = None
+    data: Path,
+    *,
+    config: str | None = None,
+    port: int | None = None,
+    env: Mapping[str, str] | None = None,
+    by: Spawn = spawn,
 ) -> Running:
     """Start a server on a data folder and wait until it is ready.
 
     Args:
         config: text of a settings file; None runs the defaults, discovered upstreams included.
         env: further environment variables.
+        by: how its process is made.
     """
     data.parent.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
     log = data.parent / f"{data.name}.log"
-    command = [*reliquary(), "serve", "--data", str(data), "--port", str(port)]
+    args = ["serve", "--data", str(data), "--port", str(port)]
     if config is not None:
         path = data.parent / f"{data.name}.toml"
         path.write_text(config)
-        command += ["--config", str(path)]
-    with log.open("ab") as sink:
-        process = subprocess.Popen(
-            command, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL, env=environment(**(env or {}))
-        )
-    server = Running(process, port, data, log)
+        args += ["--config", str(path)]
+    server = Running(by(args, environment(**(env or {})), log), port, data, log)
     try:
         _wait(server)
         server.token = (data / "admin.token").read_text().strip()
@@ -167,14 +201,16 @@ def _wait(server: Running) -> None:
             if server.ask("/readyz", timeout=2).status == 200:
                 return
         except OSError:
-            time.sleep(0.05)
+            time.sleep(0.02)
     raise RuntimeError(f"the server did not become ready:\n{server.log.read_text()}")
 
 
 @contextmanager
-def running(data: Path, *, config: str | None = None, env: Mapping[str, str] | None = None) -> Iterator[Running]:
+def running(
+    data: Path, *, config: str | None = None, env: Mapping[str, str] | None = None, by: Spawn = spawn
+) -> Iterator[Running]:
     """A server for the length of a ``with`` block."""
-    server = start(data, config=config, env=env)
+    server = start(data, config=config, env=env, by=by)
     try:
         yield server
     finally:

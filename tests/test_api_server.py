@@ -250,6 +250,8 @@ def test_jobs_that_cannot_work_are_refused(server: Running) -> None:
     refused(call(server, "POST", "/jobs", {"kind": "purge"}), 400, "malformed")
     refused(call(server, "POST", "/jobs", {"kind": "purge", "repository": "generic/none"}), 404, "not-found")
     refused(call(server, "POST", "/jobs", {"kind": "dance"}), 422, "invalid")
+    refused(call(server, "POST", "/jobs", {"kind": "gc", "repair": True}), 400, "malformed")
+    refused(call(server, "POST", "/jobs", {"kind": "verify", "dry_run": True}), 400, "malformed")
     for number in ("0", "99999999999999999999", "x", "-1"):
         refused(call(server, "GET", f"/jobs/{number}"), 404, "not-found")
 

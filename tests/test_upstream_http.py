@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import itertools
 import logging
 import ssl
 from collections.abc import AsyncIterator, Sequence
@@ -360,7 +361,9 @@ async def test_the_checked_address_is_the_dialled_one(far: upstreams.Upstream) -
     async def rebinding(host: str, port: int) -> Sequence[str]:
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
-    upstream = HttpUpstream(Remote(f"http://index.example:{far.port}/"), QUICK, resolve=rebinding)
+    hours = itertools.count(0.0, 3600.0)  # each look at the clock is an hour later: no answer is remembered
+    remote = Remote(f"http://index.example:{far.port}/")
+    upstream = HttpUpstream(remote, QUICK, resolve=rebinding, clock=lambda: next(hours))
     with pytest.raises(AddressRefused):
         await upstream.fetch("a")
     await upstream.close()

@@ -6,16 +6,19 @@ import http.client
 import json
 import os
 import signal
-import subprocess
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
+from tests.faults.forks import Forks
 from tests.faults.playground import (
     JSON,
     Got,
@@ -28,11 +31,11 @@ from tests.faults.playground import (
     sha256,
     stored,
 )
-from tests.running import Running, basic, environment, free_port, reliquary, running, start
+from tests.running import Running, basic, environment, free_port, running, start
 from tests.upstreams import Upstream, playing
 
 NONE = 'workers = 2\nupstreams = { pypi = "none" }\n'
-PATIENCE = 15.0
+PATIENCE = 30.0
 
 
 def children(pid: int) -> list[int]:
@@ -54,14 +57,21 @@ def until(true: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
+def _link(path: Path) -> str:
+    """Where a descriptor points; "" when it was closed meanwhile."""
+    try:
+        return str(path.readlink())
+    except FileNotFoundError:
+        return ""
+
+
 def holds(pid: int, server: int, client: int) -> bool:
     """Whether a process has the server's end of the connection between these two ports."""
     rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     ports = (server, client)
     ends = {row[9] for row in rows if tuple(int(end.rpartition(":")[2], 16) for end in row[1:3]) == ports}
-    return any(
-        str(each.readlink()) in {f"socket:[{end}]" for end in ends} for each in Path(f"/proc/{pid}/fd").iterdir()
-    )
+    wanted = {f"socket:[{end}]" for end in ends}
+    return any(_link(each) in wanted for each in Path(f"/proc/{pid}/fd").iterdir())
 
 
 class Line:
@@ -108,9 +118,15 @@ def upstream() -> Iterator[Upstream]:
 
 
 @pytest.fixture(scope="module")
-def server(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def forks() -> Iterator[Forks]:
+    with Forks() as forks:
+        yield forks
+
+
+@pytest.fixture(scope="module")
+def server(upstream: Upstream, forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     data = tmp_path_factory.mktemp("workers") / "var"
-    with running(data, config=settings(upstream, "workers = 2")) as server:
+    with running(data, config=settings(upstream, "workers = 2"), by=forks.spawn) as server:
         workers(server)
         yield server
 
@@ -214,22 +230,22 @@ def refused(line: Line, path: str) -> None:
         line.ask(path)
 
 
-def test_a_worker_that_dies_asking_leaves_the_page_to_the_other(upstream: Upstream, tmp_path: Path) -> None:
+def test_a_worker_that_dies_asking_leaves_the_page_to_the_other(server: Running, upstream: Upstream) -> None:
     lay_wheel(upstream, "orphan", noise(1000, "orphan"))
     upstream.fault("/simple/orphan/", delay=1.0, times=1)
-    with running(tmp_path / "var", config=settings(upstream, "workers = 2")) as server:
-        first, second = workers(server)
-        dying, line = Line(server, first), Line(server, second)
-        upstream.forget()
-        asking = threading.Thread(target=lambda: refused(dying, "/pypi/proxy/simple/orphan/"))
-        asking.start()
-        until(lambda: upstream.hits("/simple/orphan/") == 1)
-        os.kill(first, signal.SIGKILL)
-        assert line.ask("/pypi/proxy/simple/orphan/")[0] == 200
-        asking.join(10)
-        assert upstream.hits("/simple/orphan/") == 2
-        line.close()
-        dying.close()
+    first, second = workers(server)
+    dying, line = Line(server, first), Line(server, second)
+    upstream.forget()
+    asking = threading.Thread(target=lambda: refused(dying, "/pypi/proxy/simple/orphan/"))
+    asking.start()
+    until(lambda: upstream.hits("/simple/orphan/") == 1)
+    os.kill(first, signal.SIGKILL)
+    assert line.ask("/pypi/proxy/simple/orphan/")[0] == 200
+    asking.join(10)
+    assert upstream.hits("/simple/orphan/") == 2
+    line.close()
+    dying.close()
+    gone(server, first)
 
 
 def metric(text: bytes, name: str) -> float:
@@ -240,25 +256,24 @@ def metric(text: bytes, name: str) -> float:
 REQUESTS = 'reliquary_events_total{kind="requests"}'
 
 
-def test_metrics_add_up_and_survive_their_worker(tmp_path: Path) -> None:
-    with running(tmp_path / "var", config=NONE) as server:
-        first, second = workers(server)
-        one, other = Line(server, first), Line(server, second)
-        before = metric(one.ask("/metrics")[1], REQUESTS)
-        for line, count in ((one, 3), (other, 4)):
-            for _ in range(count):
-                line.ask("/generic/local/none.txt")
-        until(lambda: metric(one.ask("/metrics")[1], REQUESTS) == before + 7)
-        assert metric(other.ask("/metrics")[1], REQUESTS) == before + 7
-        seen = [metric(line.ask("/metrics")[1], REQUESTS) for line in (one, other) * 5]
-        assert seen == [before + 7] * 10
-        os.kill(first, signal.SIGKILL)
-        gone(server, first)
-        assert metric(other.ask("/metrics")[1], REQUESTS) == before + 7
-        for line in (one, other):
-            line.close()
-    with running(tmp_path / "var", config=NONE) as server:
-        assert metric(server.ask("/metrics").body, REQUESTS) == 0, "a start begins anew"
+def test_metrics_add_up_and_survive_their_worker(server: Running) -> None:
+    first, second = workers(server)
+    one, other = Line(server, first), Line(server, second)
+    # What earlier tests asked of either worker is known to the other within a second.
+    time.sleep(1.5)
+    before = metric(one.ask("/metrics")[1], REQUESTS)
+    for line, count in ((one, 3), (other, 4)):
+        for _ in range(count):
+            line.ask("/generic/local/none.txt")
+    until(lambda: metric(one.ask("/metrics")[1], REQUESTS) == before + 7)
+    assert metric(other.ask("/metrics")[1], REQUESTS) == before + 7
+    seen = [metric(line.ask("/metrics")[1], REQUESTS) for line in (one, other) * 5]
+    assert seen == [before + 7] * 10
+    os.kill(first, signal.SIGKILL)
+    gone(server, first)
+    assert metric(other.ask("/metrics")[1], REQUESTS) == before + 7
+    for line in (one, other):
+        line.close()
 
 
 def gone(server: Running, worker: int) -> None:
@@ -272,44 +287,41 @@ def verified(line: Line, token: str) -> None:
     until(lambda: b'"done"' in line.ask(f"/api/v1/jobs/{job}", token=token)[1])
 
 
-def test_a_worker_that_dies_is_replaced_and_its_jobs_go_on(tmp_path: Path) -> None:
-    with running(tmp_path / "var", config=NONE) as server:
-        for victim in workers(server):
-            os.kill(victim, signal.SIGKILL)
-            gone(server, victim)
-            with closing(Line(server, workers(server)[-1])) as line:
-                verified(line, server.token)
-        server.stop()
-        assert server.process.returncode == 0
+def test_a_worker_that_dies_is_replaced_and_its_jobs_go_on(server: Running) -> None:
+    for victim in workers(server):
+        os.kill(victim, signal.SIGKILL)
+        gone(server, victim)
+        with closing(Line(server, workers(server)[-1])) as line:
+            verified(line, server.token)
 
 
-def serve(data: Path, port: int) -> subprocess.CompletedProcess[str]:
-    """Run a server that is expected to end by itself."""
+def serve(forks: Forks, data: Path, port: int) -> tuple[int, str]:
+    """Run a server that is expected to end by itself: its exit code, and what it said."""
     config = data.parent / "serve.toml"
     config.write_text(NONE)
-    command = [*reliquary(), "serve", "--data", str(data), "--port", str(port), "--config", str(config)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment())
+    args = ["serve", "--data", str(data), "--port", str(port), "--config", str(config)]
+    return forks.run(args, data.parent)
 
 
-def test_workers_that_cannot_start_end_the_server(tmp_path: Path) -> None:
+def test_workers_that_cannot_start_end_the_server(forks: Forks, tmp_path: Path) -> None:
     data = tmp_path / "var"
     data.mkdir()
     (data / "blobs").write_text("in the way")
-    done = serve(data, free_port())
-    assert done.returncode == 1
-    assert "the workers die as they start" in done.stderr
+    code, said = serve(forks, data, free_port())
+    assert code == 1
+    assert "the workers die as they start" in said
 
 
-def test_a_taken_port_is_told_in_one_line(server: Running, tmp_path: Path) -> None:
-    done = serve(tmp_path / "var", server.port)
-    assert done.returncode == 1
-    assert "could not listen" in done.stderr and "Traceback" not in done.stderr
+def test_a_taken_port_is_told_in_one_line(forks: Forks, server: Running, tmp_path: Path) -> None:
+    code, said = serve(forks, tmp_path / "var", server.port)
+    assert code == 1
+    assert "could not listen" in said and "Traceback" not in said
 
 
-def test_a_stop_finishes_what_is_under_way(upstream: Upstream, tmp_path: Path) -> None:
+def test_a_stop_finishes_what_is_under_way(upstream: Upstream, forks: Forks, tmp_path: Path) -> None:
     played = lay_plain(upstream, "finishes", noise(600_000, "finishes"))
     upstream.fault(played.there, drip=300_000)
-    server = start(tmp_path / "var", config=settings(upstream, "workers = 2"))
+    server = start(tmp_path / "var", config=settings(upstream, "workers = 2"), by=forks.spawn)
     pids = workers(server)
     found: list[Got] = []
     threads = [threading.Thread(target=lambda: found.append(get(server, played.here))) for _ in range(6)]
@@ -331,10 +343,81 @@ def test_a_stop_finishes_what_is_under_way(upstream: Upstream, tmp_path: Path) -
     assert stored(server, played.here) == sha256(played.data)
 
 
-def test_workers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
-    server = start(tmp_path / "var", config=NONE)
+def test_workers_do_not_outlive_a_killed_parent(forks: Forks, tmp_path: Path) -> None:
+    server = start(tmp_path / "var", config=NONE, by=forks.spawn)
     pids = workers(server)
+    server.ask("/generic/local/none.txt")
+    until(lambda: metric(server.ask("/metrics").body, REQUESTS) == 1)
     server.kill()
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
-    with running(tmp_path / "var", config=NONE) as again:
+    with running(tmp_path / "var", config=NONE, by=forks.spawn) as again:
         assert get(again, "/readyz", {"Accept": JSON}).status == 200
+        assert metric(again.ask("/metrics").body, REQUESTS) == 0, "a start begins anew"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[trustme.CA, Path, Path]:
+    """Who is trusted, a certificate of theirs for this machine, its key."""
+    authority, folder = trustme.CA(), tmp_path_factory.mktemp("tls")
+    made = authority.issue_cert("127.0.0.1")
+    chain, key = folder / "chain.pem", folder / "key.pem"
+    for each in made.cert_chain_pems:
+        each.write_to_path(chain, append=True)
+    made.private_key_pem.write_to_path(key)
+    return authority, chain, key
+
+
+def secretly(port: int, context: ssl.SSLContext) -> bytes:
+    """The whole answer to a GET by https, as bytes; nothing when there was none."""
+    try:
+        with ExitStack() as stack:
+            raw = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            line = stack.enter_context(context.wrap_socket(raw, server_hostname="127.0.0.1"))
+            line.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return b"".join(iter(lambda: line.recv(65_536), b""))
+    except ConnectionError:
+        return b""
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_every_worker_speaks_tls(
+    forks: Forks, authority: tuple[trustme.CA, Path, Path], tmp_path: Path, count: int
+) -> None:
+    config, log, port = tmp_path / "tls.toml", tmp_path / "var.log", free_port()
+    config.write_text(f'workers = {count}\nupstreams = {{ pypi = "none" }}\n')
+    trusted, chain, key = authority
+    args = ["serve", "--data", str(tmp_path / "var"), "--port", str(port), "--config", str(config)]
+    process = forks.spawn([*args, "--tls-cert", str(chain), "--tls-key", str(key)], environment(), log)
+    context = ssl.create_default_context()
+    trusted.configure_trust(context)
+    server = Running(process, port, tmp_path / "var", log)
+    try:
+        until(lambda: secretly(port, context).startswith(b"HTTP/1.1 200 "))
+        pids = workers(server) if count > 1 else [process.pid]
+        assert len(pids) == count
+        with suppress(OSError, http.client.HTTPException):
+            assert server.ask("/readyz", timeout=10).status == 0, "plain words are no answer's worth"
+        for _ in range(20):
+            assert secretly(port, context).startswith(b"HTTP/1.1 200 ")
+        assert f"https://127.0.0.1:{port}/" in log.read_text()
+    finally:
+        server.stop()
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("broken", ["missing", "no certificate", "another key"])
+def test_a_certificate_that_cannot_be_used_is_told_in_one_line(
+    forks: Forks, authority: tuple[trustme.CA, Path, Path], tmp_path: Path, broken: str, count: int
+) -> None:
+    _, chain, key = authority
+    odd = tmp_path / "odd.pem"
+    if broken == "no certificate":
+        odd.write_text("none")
+    elif broken == "another key":
+        trustme.CA().issue_cert("127.0.0.1").private_key_pem.write_to_path(odd)
+    pair = (chain, odd) if broken == "another key" else (odd, key)
+    args = ["serve", "--data", str(tmp_path / "var"), "--port", str(free_port()), "--workers", str(count)]
+    code, said = forks.run([*args, "--tls-cert", str(pair[0]), "--tls-key", str(pair[1])], tmp_path)
+    assert (code, said.count("\n")) == (1, 1), said
+    assert said.startswith("Error: ") and str(odd) in said

@@ -174,8 +174,10 @@ class UpstreamState:
     """What a proxy knows of the upstream document behind one of its pages or files.
 
     ``status`` is the last conclusive HTTP status (200, 404). ``checked_at`` is when the
-    upstream last confirmed it, ``body`` the SHA-256 of the document as it came, ``gone_at``
-    when the upstream first said it no longer has what we still have.
+    upstream last confirmed it, ``body`` the blob in which a page's document is kept, or a
+    file's bytes, ``gone_at`` when the upstream first said it no longer has what we still have.
+    ``since`` is when a page was first taken, ``learned`` whether files that arrived taught
+    something that its rendered page does not say yet.
     """
 
     path: str
@@ -186,6 +188,8 @@ class UpstreamState:
     modified: str | None = None
     body: str | None = None
     gone_at: datetime | None = None
+    since: datetime | None = None
+    learned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

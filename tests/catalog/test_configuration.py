@@ -157,6 +157,7 @@ async def test_a_watch_sees_commits_of_other_connections(
 def test_a_watch_on_another_database_goes_by_time() -> None:
     watch = Watch("postgresql://db.example/reliquary")
     assert not watch.changed()
+    assert watch.since(0) is None
     watch.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -19,6 +20,19 @@ def page(server: Running, repository: str, name: str) -> dict[str, Any]:
     assert answer.status == 200
     found: dict[str, Any] = json.loads(answer.body)
     return found
+
+
+def refresh(server: Running, repository: str, name: str) -> None:
+    """Have the page confirmed with the upstream now, as happens by itself after some minutes."""
+    asked = {"kind": "refresh", "repository": f"pypi/{repository}", "name": name}
+    sent = {"Content-Type": "application/json"}
+    body = json.dumps(asked).encode()
+    job = server.ask("/api/v1/jobs", method="POST", headers=sent, body=body, token=server.token)
+    deadline = time.monotonic() + 20
+    while (state := json.loads(job.body)["state"]) in ("queued", "running") and time.monotonic() < deadline:
+        time.sleep(0.05)
+        job = server.ask(f"/api/v1/jobs/{json.loads(job.body)['id']}", token=server.token)
+    assert state == "done"
 
 
 def test_an_upstream_that_tells_all(server: Running, upstream: Upstream) -> None:
@@ -49,6 +63,7 @@ def test_an_upstream_that_tells_little_is_learned_of_by_downloads(server: Runnin
         address = f"/pypi/bare/files/untold/{sample.digest}/{sample.filename}"
         assert server.ask(address).body == sample.wheel
         assert server.ask(f"{address}.metadata").body == sample.metadata
+    refresh(server, "bare", "untold")
     found = page(server, "bare", "untold")
     assert found["meta"]["api-version"] == "1.4"
     assert {file["size"] for file in found["files"]} == {len(first.wheel), len(second.wheel)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shutil
 import time
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -317,6 +318,28 @@ async def test_stale_temporary_files_are_cleaned(disk: DiskStore, tmp_path: Path
         await stale.commit()
 
 
+async def test_small_bytes_wait_in_memory(disk: DiskStore, tmp_path: Path) -> None:
+    writer = await disk.writer(["md5"])
+    for piece in (DATA[: CHUNK - 1], DATA[CHUNK - 1 : CHUNK]):
+        await writer.write(piece)
+    receipt = await writer.finish()
+    assert files(tmp_path) == []
+    with writer.open() as opened:
+        assert opened.read() == DATA[:CHUNK]
+    assert await writer.commit() == receipt
+    assert receipt.digests["md5"] == hashlib.md5(DATA[:CHUNK]).hexdigest()
+    assert await joined(disk.read(receipt.blob)) == DATA[:CHUNK]
+    assert await names(disk) == {receipt.blob}
+    assert len(files(tmp_path)) == 1
+
+
+async def test_a_folder_that_was_lost_is_made_again(disk: DiskStore, tmp_path: Path) -> None:
+    blob = (await disk.put(b"there")).blob
+    shutil.rmtree(tmp_path / "blobs" / "sha256" / blob[:2])
+    assert (await disk.put(b"there")).blob == blob
+    assert await joined(disk.read(blob)) == b"there"
+
+
 async def test_temporary_files_of_dead_writers_are_cleaned(disk: DiskStore, tmp_path: Path) -> None:
     at_work = await disk.writer()
     await at_work.write(DATA)
@@ -335,6 +358,7 @@ async def test_temporary_files_of_dead_writers_are_cleaned(disk: DiskStore, tmp_
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 async def test_a_full_disk_is_full(disk: DiskStore, tmp_path: Path) -> None:
     writer = await disk.writer()
+    await writer.write(DATA)
     (temporary,) = (tmp_path / "tmp").iterdir()
     with temporary.open("rb") as opened:
         full = os.open("/dev/full", os.O_WRONLY)

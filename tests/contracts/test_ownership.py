@@ -168,8 +168,8 @@ class Gate:
         self.open = asyncio.Event()
         self._repository = repository
 
-    async def contents(self, key: PageKey) -> Contents:
-        found = await Hosted.contents(self._repository, key)
+    async def contents(self, key: PageKey, media: str) -> Contents:
+        found = await Hosted.contents(self._repository, key, media)
         if not self.reached.is_set():
             self.reached.set()
             await self.open.wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -146,16 +147,24 @@ def rows(server: Running, query: str, *values: object) -> list[tuple[Any, ...]]:
         return connection.execute(query, values).fetchall()
 
 
-def stored(server: Running, path: str) -> str | None:
-    """The blob that the proxy's row of a path names, None when it has none."""
+def stored(server: Running, path: str, *, arriving: bool = True) -> str | None:
+    """The blob that the proxy's row of a path names, None when it has none.
+
+    Args:
+        arriving: a client may have the last byte a moment before the row is written: wait for it.
+    """
     key = path.split("/", 3)[3]
-    found = rows(
-        server,
-        "SELECT files.blob FROM files JOIN repositories ON repositories.id = files.repository_id"
-        " WHERE files.key = ? AND repositories.name = 'proxy'",
-        key,
-    )
-    return found[0][0] if found else None
+    for pause in (0.0, 0.05, 0.2, 0.5, 2.0) if arriving else (0.0,):
+        time.sleep(pause)
+        found = rows(
+            server,
+            "SELECT files.blob FROM files JOIN repositories ON repositories.id = files.repository_id"
+            " WHERE files.key = ? AND repositories.name = 'proxy'",
+            key,
+        )
+        if found and found[0][0] is not None:
+            return str(found[0][0])
+    return None
 
 
 def blobs(data: Path) -> dict[str, int]:
@@ -174,6 +183,22 @@ def settle(data: Path) -> list[Path]:
     while (found := litter(data)) and time.monotonic() < deadline:
         time.sleep(0.02)
     return found
+
+
+def age(data: Path, seconds: float = 60) -> None:
+    """Let time pass for what lies around."""
+    _age(litter(data), seconds)
+
+
+def age_blobs(data: Path, seconds: float) -> None:
+    """Let time pass for every blob: what no row names may be swept then."""
+    _age([path for path in (data / "blobs").rglob("*") if path.is_file()], seconds)
+
+
+def _age(paths: Sequence[Path], seconds: float) -> None:
+    past = time.time() - seconds
+    for path in paths:
+        os.utime(path, (past, past))
 
 
 def lose(server: Running, path: str) -> None:

@@ -7,10 +7,11 @@ import http.client
 import json
 import os
 import resource
-import shutil
+import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import time
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -45,18 +46,12 @@ from tests.faults.playground import (
     stored,
     wheel_name,
 )
-from tests.faults.test_stop import small_disk
+from tests.faults.test_stop import read_only, small_disk
 from tests.formats.pypi.artefacts import wheel
 from tests.running import Running, basic, environment, reliquary, running
-from tests.upstreams import Upstream, playing
+from tests.upstreams import Upstream
 
 SIZE = 300_000
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with playing() as upstream:
-        yield upstream
 
 
 def place(server: Running, blob: str) -> Path:
@@ -96,12 +91,32 @@ def test_a_repair_makes_proxies_fetch_again_what_is_damaged(upstream: Upstream, 
         code, found, _ = verify(server, "--repair", "--json")
         assert (code, len(found)) == (0, 3)
         for each in (packed, plain, lost):
-            assert stored(server, each.here) is None
+            assert stored(server, each.here, arriving=False) is None
             assert sha256(each.data) not in blobs(server.data)
             got = get(server, each.here)
             assert (got.status, got.body) == (200, each.data)
             assert stored(server, each.here) == sha256(each.data)
         assert verify(server, "--json")[:2] == (0, [])
+
+
+@pytest.mark.parametrize("harm", ["flipped", "cut", "gone"])
+def test_a_kept_page_that_is_damaged_is_fetched_again(upstream: Upstream, tmp_path: Path, harm: str) -> None:
+    played = lay_wheel(upstream, f"kept-{harm}", noise(SIZE, harm))
+    page = played.here.rpartition("/files/")[0] + f"/simple/kept-{harm}/"
+    with running(tmp_path / "var", config=settings(upstream)) as server:
+        assert get(server, page).status == 200
+        ((blob,),) = rows(server, "SELECT body FROM upstream_states WHERE path = ?", f"simple/kept-{harm}/")
+    with running(tmp_path / "var", config=settings(upstream)) as server:  # that remembers nothing
+        if harm == "flipped":
+            flip(server, blob)
+        elif harm == "cut":
+            place(server, blob).write_bytes(place(server, blob).read_bytes()[:-3])
+        else:
+            place(server, blob).unlink()
+        got = get(server, played.here)
+        assert (got.status, got.body) == (200, played.data)
+        assert get(server, page).status == 200
+        assert sha256(place(server, blob).read_bytes()) == blob, "and it is whole again"
 
 
 def test_a_repair_renders_damaged_pages_again(tmp_path: Path) -> None:
@@ -143,17 +158,43 @@ def test_a_repair_reports_hosted_files_and_publishing_again_mends_them(upstream:
         assert verify(server, "--json")[:2] == (0, [])
 
 
-@contextmanager
-def read_only(folder: Path) -> Iterator[None]:
-    """Nothing new can be written below ``folder``; needs root, as for `small_disk`."""
-    mount = shutil.which("mount")
-    assert mount is not None
-    subprocess.run([mount, "--bind", str(folder), str(folder)], check=True)
-    try:
-        subprocess.run([mount, "-o", "remount,bind,ro", str(folder)], check=True)
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+def verified(server: Running, **job: object) -> list[str]:
+    """Have a verification done through the API; what it says of damage."""
+    headers = {"Content-Type": "application/json"}
+    body = json.dumps({"kind": "verify", **job}).encode()
+    made = server.ask("/api/v1/jobs", method="POST", headers=headers, body=body, token=server.token)
+    assert made.status == 202, made.body
+    place, deadline = made.header("location"), time.monotonic() + 30
+    assert place is not None
+    while (shown := json.loads(server.ask(place, token=server.token).body))["state"] != "done":
+        assert shown["state"] in ("queued", "running") and time.monotonic() < deadline, shown
+        time.sleep(0.1)
+    damaged: list[str] = shown["outcome"]["damaged"]
+    return damaged
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_repair_through_the_api_is_seen_at_once(upstream: Upstream, tmp_path: Path, workers: int) -> None:
+    """By the worker that did it too, which may have had the answers at hand."""
+    plain, ours = lay_plain(upstream, "flips", noise(SIZE, "flips")), noise(SIZE, "ours")
+    with running(tmp_path / "var", config=settings(upstream, f"workers = {workers}")) as server:
+        assert server.put("/generic/local/ours.bin", ours).status == 201
+        for _ in range(6):
+            assert get(server, plain.here).body == plain.data
+            assert get(server, "/generic/local/ours.bin").body == ours
+        for data in (plain.data, ours):
+            flip(server, sha256(data))
+        assert len(verified(server)) == 2
+        assert sha256(plain.data) in blobs(server.data), "nothing was taken away"
+        (mended, lost) = sorted(verified(server, repair=True))
+        assert "generic/local ours.bin" in lost + mended and "generic/proxy flips.bin" in lost + mended
+        for _ in range(6):
+            got = get(server, plain.here)
+            assert (got.status, got.body) == (200, plain.data)
+            assert get(server, "/generic/local/ours.bin").status == 503
+        assert server.put("/generic/local/ours.bin", ours).status in (200, 201)
+        assert get(server, "/generic/local/ours.bin").body == ours
+        assert verified(server, repair=True) == []
 
 
 def test_a_read_only_disk_serves_on_and_refuses_publishes(upstream: Upstream, tmp_path: Path) -> None:
@@ -210,6 +251,7 @@ def test_without_descriptors_answers_are_503_until_there_are_some(upstream: Upst
     with running(tmp_path / "var", config=settings(upstream)) as server:
         assert server.put("/generic/local/here.bin", noise(SIZE, "here")).status == 201
         assert get(server, played.here).body == played.data
+        assert stored(server, played.here) == sha256(played.data) and settle(server.data) == []
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
         token = {"Authorization": basic("__token__", server.token)}
 
@@ -241,6 +283,39 @@ def test_without_descriptors_answers_are_503_until_there_are_some(upstream: Upst
         assert descriptors(server) <= open_now + 10, "none leaks"
         assert settle(server.data) == [] == litter(server.data)
         assert verify(server)[0] == 0
+
+
+def cpu(pid: int) -> float:
+    """Seconds of processor time that a process used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_more_idle_connections_than_descriptors_end_no_server(tmp_path: Path) -> None:
+    """What cannot be accepted is hung up on; the loop does not spin over it, and all is well when they leave."""
+    with running(tmp_path / "var", config='upstreams = { pypi = "none" }\n') as server:
+        assert server.put("/generic/local/here.bin", b"here").status == 201
+        pid, have = server.process.pid, descriptors(server)
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (have + 10, before[1]))
+        with ExitStack() as stack:
+            idle = [stack.enter_context(socket.create_connection(("127.0.0.1", server.port))) for _ in range(100)]
+            deadline = time.monotonic() + 10
+            while descriptors(server) < have + 10 and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert descriptors(server) == have + 10, "all are taken"
+            used = cpu(pid)
+            time.sleep(1.5)
+            assert cpu(pid) - used < 0.5, "the server spins"
+            idle[0].sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert idle[0].recv(1000).startswith(b"HTTP/1.1 200 "), "those who are in are served"
+        deadline = time.monotonic() + 10
+        while get(server, "/generic/local/here.bin").status != 200 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert get(server, "/generic/local/here.bin").body == b"here"
+        assert server.put("/generic/local/new.bin", b"new").status == 201
+        assert descriptors(server) < have + 10, "none leaks"
+        assert "Traceback" not in server.log.read_text()
 
 
 @dataclass

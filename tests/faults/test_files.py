@@ -97,7 +97,7 @@ def test_a_fault_is_answered_stores_nothing_and_heals(
             assert ("retry-after" in got.headers) == (expected == 503)
             assert b"/packages/" not in got.body and b"Traceback" not in got.body
     assert settle(server.data) == []
-    assert stored(server, played.here) is None
+    assert stored(server, played.here, arriving=False) is None
     assert sha256(played.data) not in blobs(server.data)
 
     upstream.heal(played.there)
@@ -134,7 +134,7 @@ def test_more_bytes_than_announced_are_not_believed(server: Running, upstream: U
     upstream.fault(played.there, lie=-1000)
     got = get(server, played.here)
     assert not got.whole
-    assert settle(server.data) == [] and stored(server, played.here) is None
+    assert settle(server.data) == [] and stored(server, played.here, arriving=False) is None
     upstream.heal(played.there)
     assert get_healed(server, played.here).body == played.data
 
@@ -144,7 +144,7 @@ def test_a_length_that_the_page_contradicts_is_refused_at_once(server: Running, 
     played = lay_wheel(upstream, f"sized{lie}".replace("-", "m"), noise(SIZE, str(lie)))
     upstream.put(played.there, noise(SIZE + lie))
     assert get(server, played.here).status == 503
-    assert stored(server, played.here) is None
+    assert stored(server, played.here, arriving=False) is None
 
 
 @pytest.mark.parametrize("sized", [True, False])
@@ -161,7 +161,7 @@ def test_other_bytes_than_the_page_names_are_never_stored_nor_served_twice(
     upstream.forget()
     assert get(server, played.here).status == 503
     assert upstream.hits(played.there) == 0, "the host cools down"
-    assert settle(server.data) == [] and stored(server, played.here) is None
+    assert settle(server.data) == [] and stored(server, played.here, arriving=False) is None
     assert sha256(wrong) not in blobs(server.data)
 
 
@@ -182,6 +182,7 @@ def test_no_validators_no_ranges_no_length_still_serve(server: Running, upstream
     assert get(server, played.here).body == played.data
     upstream.stop()
     try:
+        assert stored(server, played.here)
         again = get(server, played.here)
         assert (again.status, again.body) == (200, played.data), "cached files outlive their upstream"
         assert again.headers["content-length"] == str(SIZE)
@@ -234,4 +235,4 @@ def test_a_drip_below_the_least_rate_is_given_up(upstream: Upstream, tmp_path: A
     with running(tmp_path / "var", config=settings(upstream)) as server:
         got = get(server, played.here, timeout=90)
         assert not got.whole and len(got.body) < 60_000
-        assert settle(server.data) == [] and stored(server, played.here) is None
+        assert settle(server.data) == [] and stored(server, played.here, arriving=False) is None

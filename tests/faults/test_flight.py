@@ -105,7 +105,7 @@ def test_the_upstream_dies_under_a_crowd(server: Running, upstream: Upstream) ->
     assert len(found) == 10
     assert all(got.status == 200 and not got.whole and len(got.body) < SIZE for got in found)
     assert upstream.hits(played.there) == 1
-    assert settle(server.data) == [] and stored(server, played.here) is None
+    assert settle(server.data) == [] and stored(server, played.here, arriving=False) is None
     upstream.heal(played.there)
     assert get_healed(server, played.here).body == played.data
 

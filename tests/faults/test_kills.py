@@ -2,132 +2,42 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import random
-import subprocess
-import threading
+import select
+import shutil
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urljoin
 
 import pytest
 
-from tests.faults.playground import JSON, Got, get, lay_plain, lay_wheel, litter, rows, settings, sha256
-from tests.formats.pypi.artefacts import wheel
-from tests.running import Running, environment, reliquary, start
+from tests.faults.forks import Forked, Forks
+from tests.faults.players import Item, Load, Record
+from tests.faults.playground import JSON, Got, age, age_blobs, get, litter, rows, settings, sha256
+from tests.running import Running, environment, spawn, start
 from tests.upstreams import Upstream, playing
 
-CLIENTS = 4
-"""Of each kind: publishers of plain files, of wheels, and askers of cold files."""
-
-
-@dataclass
-class Record:
-    """What clients saw over all rounds: path to digest."""
-
-    acknowledged: dict[str, str] = field(default_factory=dict)
-    attempted: dict[str, bytes] = field(default_factory=dict)
-    served: int = 0
-    wrong: list[str] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-
-@dataclass
-class Round:
-    """One life of the server under load."""
-
-    server: Running
-    upstream: Upstream
-    record: Record
-    number: int
-    seed: int
-    stop: threading.Event = field(default_factory=threading.Event)
-
-    def run(self, seconds: float) -> None:
-        """Load the server, kill it after a while, and let the clients see it."""
-        kinds = (self.publish_plain, self.publish_wheels, self.fill)
-        threads = [threading.Thread(target=kind, args=(client,)) for kind in kinds for client in range(CLIENTS)]
-        for thread in threads:
-            thread.start()
-        time.sleep(seconds)
-        self.server.kill()
-        self.stop.set()
-        for thread in threads:
-            thread.join(30)
-
-    def publish_plain(self, client: int) -> None:
-        """PUT files of all sizes, one after the other."""
-        chance = random.Random(f"{self.seed} {self.number} plain {client}")
-        for count in range(10_000):
-            data = chance.randbytes(chance.choice((10, 3_000, 300_000, 1_500_000)))
-            if not self.put(f"/generic/main/k/{self.number}-{client}-{count}.bin", data):
-                return
-
-    def publish_wheels(self, client: int) -> None:
-        """PUT releases of one project."""
-        for count in range(10_000):
-            name, version = f"p{self.number}x{client}", f"1.{count}"
-            data = wheel(name, version, members={"data.bin": os.urandom(2000)})
-            if not self.put(f"/pypi/main/{name}-{version}-py3-none-any.whl", data):
-                return
-
-    def put(self, path: str, data: bytes) -> bool:
-        """PUT; whether the server still answers."""
-        with self.record.lock:
-            self.record.attempted[path] = data
-        try:
-            answer = self.server.put(path, data)
-        except (OSError, http.client.HTTPException):
-            return False
-        if answer.status not in (200, 201):
-            self.record.wrong.append(f"{path}: {answer.status} {answer.text[:100]}")
-            return False
-        with self.record.lock:
-            self.record.acknowledged[path] = sha256(data)
-            del self.record.attempted[path]  # hundreds of rounds do not fit in memory
-        return not self.stop.is_set()
-
-    def fill(self, client: int) -> None:
-        """GET files that only the upstream has, and look at every byte."""
-        chance = random.Random(f"{self.seed} {self.number} fill {client}")
-        for count in range(10_000):
-            lay = chance.choice((lay_plain, lay_wheel))
-            shared = client // 2  # two clients share each fill
-            data = random.Random(f"{self.seed} {self.number} {shared} {count}").randbytes(400_000)
-            played = lay(self.upstream, f"k{self.number}x{shared}x{count}", data)
-            self.upstream.fault(played.there, drip=4_000_000)
-            try:
-                got = get(self.server, played.here)
-            except OSError:
-                return
-            if got.status == 200 and got.whole:
-                self.record.served += 1
-                if got.body != data:
-                    self.record.wrong.append(f"{played.here}: other bytes")
-            if self.stop.is_set() or got.status == 0:
-                return
-
-
-def listed_files(server: Running) -> Iterator[tuple[str, str]]:
-    """Every file that any page lists, and the digest it names."""
-    for name in ("local", "proxy"):
-        for (key,) in rows(
-            server,
-            "SELECT DISTINCT packages.name FROM packages JOIN repositories ON repositories.id = packages.repository_id"
-            " WHERE repositories.format = 'pypi' AND repositories.name = ?",
-            name,
-        ):
-            page = f"/pypi/{name}/simple/{key}/"
-            for file in json.loads(ok(get(server, page, {"Accept": JSON})).body)["files"]:
-                yield urljoin(page, file["url"]), file["hashes"]["sha256"]
-    for name in ("main", "local"):
-        folder = ok(get(server, f"/generic/{name}/k/?format=json")).body
-        for file in json.loads(folder)["files"]:
-            yield f"/generic/{name}/k/{file['name']}", file["sha256"]
+LIVES = 10
+"""Rounds on one data folder; the next ones begin with a new one."""
+AT_ONCE = 2
+"""Data folders that are played on at a time."""
+TWO = 20
+"""One of so many rounds is played with two workers."""
+LONGEST, MOST = 0.25, 20
+"""Seconds of load before a kill, at most; every other time after a number of answers up to this."""
+GRACE = 60
+"""Seconds that an unnamed blob is left alone; between rounds all blobs become older."""
+REPEATED = 12
+"""Publishes that were cut and are repeated, on each data folder."""
+OTHER = 30.0
+"""Seconds that workers have to be there again."""
 
 
 def ok(got: Got) -> Got:
@@ -136,98 +46,243 @@ def ok(got: Got) -> Got:
     return got
 
 
-def check(server: Running, record: Record, *, all_listed: bool) -> None:
-    """What was acknowledged is there; what is listed is whole."""
+def listed(server: Running, page: str) -> dict[str, str]:
+    """What a page lists, addresses to digests; nothing where it is missing."""
+    got = get(server, page, {"Accept": JSON})
+    if got.status == 404:
+        return {}
+    base = page.partition("?")[0]
+    return {
+        urljoin(base, file.get("url", file.get("name"))): file.get("sha256") or file["hashes"]["sha256"]
+        for file in json.loads(ok(got).body)["files"]
+    }
+
+
+def check(server: Running, record: Record, pages: Sequence[str]) -> None:
+    """What was acknowledged is there and what was removed is not; what is listed is whole."""
     assert record.wrong == []
-    for path, digest in record.acknowledged.items():
-        if path.startswith("/pypi/"):
-            filename = path.rpartition("/")[2]
-            path = f"/pypi/main/files/{filename.partition('-')[0]}/{digest}/{filename}"
-        assert sha256(ok(get(server, path)).body) == digest
+    for path, digest in record.there.items():
+        assert sha256(ok(get(server, path)).body) == digest, path
+    for path in record.gone:
+        assert get(server, path).status == 404, path
+    perhaps = {path: get(server, path) for path in record.perhaps}
+    for path, got in perhaps.items():
+        assert got.status == 404 or sha256(ok(got).body) == record.perhaps[path], path
+    here = {path for path, got in perhaps.items() if got.status == 200} | record.there.keys()
+    found: dict[str, str] = {}
+    for page in pages:
+        found |= listed(server, page)
+    for path, digest in found.items():
+        if path not in record.there:
+            assert sha256(ok(get(server, path)).body) == digest, path
+    hosted = {path for path in found if "/local/" in path}
+    assert hosted == {path for path in here if _page_of(path) in pages}, "listed is what can be fetched"
+
+
+def _page_of(path: str) -> str:
+    """The page that lists a hosted file."""
+    parts = path.split("/")
+    return f"/pypi/local/simple/{parts[4]}/" if parts[1] == "pypi" else f"/generic/local/{parts[3]}/?format=json"
+
+
+def pages_of(record: Record) -> list[str]:
+    """Every page that lists what clients did."""
+    hosted = {_page_of(path) for path in (*record.there, *record.perhaps, *record.gone)}
+    proxied = {f"/pypi/proxy/simple/{each.here.split('/')[4]}/" for each in record.laid if "/pypi/" in each.here}
+    return sorted(hosted | proxied)
+
+
+def all_pages(server: Running) -> Iterator[str]:
+    """Every page of projects and folders that the database knows."""
+    for name, format, package in rows(
+        server,
+        "SELECT DISTINCT repositories.name, repositories.format, packages.name FROM packages"
+        " JOIN repositories ON repositories.id = packages.repository_id WHERE repositories.kind != 'group'",
+    ):
+        if format == "pypi":
+            yield f"/pypi/{name}/simple/{package}/"
+        elif name == "local":
+            yield f"/generic/local/{package.partition('/')[0]}/?format=json"
+
+
+def check_blobs(server: Running) -> None:
+    """Every blob that a row names lies in the store."""
     for blob, size in rows(
         server, "SELECT DISTINCT digest, blobs.size FROM blobs JOIN files ON files.blob = blobs.digest"
     ):
-        found = server.data / "blobs" / "sha256" / blob[:2] / blob[2:4] / blob
-        assert found.stat().st_size == size
-    if all_listed:
-        for path, digest in listed_files(server):
-            assert sha256(ok(get(server, path)).body) == digest, path
+        assert (server.data / "blobs" / "sha256" / blob[:2] / blob[2:4] / blob).stat().st_size == size
 
 
-def finish(server: Running, record: Record) -> None:
-    """An upload that was cut can be repeated, whether or not it had arrived."""
-    for path, data in record.attempted.items():
-        assert server.put(path, data).status in (200, 201), path
-        record.acknowledged[path] = sha256(data)
+def repeat(server: Running, items: Sequence[Item]) -> None:
+    """A publish that was cut can be repeated, whether or not it had arrived."""
+    for item in items:
+        assert server.put(item.put, item.data).status in (200, 201), item.put
+        assert ok(get(server, item.here)).body == item.data
 
 
-def verify(data: Path, config: str) -> None:
-    """The program's own verification finds nothing."""
-    command = [*reliquary(), "verify", "--data", str(data), "--config", config]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment())
-    assert done.returncode == 0, done.stdout + done.stderr
+def workers_of(server: Running) -> list[int]:
+    """The worker processes of a server."""
+    pid = server.process.pid
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def kill_again_and_again(folder: Path, rounds: int, seed: int, seconds: float) -> None:
-    """Kill the server on one data folder, ``rounds`` times or as often as ``seconds`` allow, then look at
-    everything."""
-    began = time.monotonic()
-    print(f"seed {seed}")  # noqa: T201  # a failure is told with the seed that gives it again
-    chance = random.Random(seed)
-    record, data = Record(), folder / "var"
-    everything: dict[str, str] = {}
-    with playing() as upstream:
-        config = settings(upstream)
-        for number in range(rounds):
-            if time.monotonic() - began > seconds:
-                print(f"{number} rounds of {rounds} in {seconds:.0f} s")  # noqa: T201
-                break
-            server = start(data, config=config)
-            try:
-                if number:
-                    check(server, record, all_listed=False)
-                everything |= record.acknowledged
-                record.acknowledged.clear()  # each round looks at the one before, the last look at all
-                Round(server, upstream, record, number, seed).run(chance.uniform(0.05, 0.9))
-            finally:
-                server.kill()
-            upstream.heal()
-        server = start(data, config=config)
+def kill(pids: Sequence[int]) -> None:
+    """kill -9, and wait until they are dead."""
+    ended = [os.pidfd_open(pid) for pid in pids]
+    for each in ended:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(each, signal.SIGKILL)
+    for each in ended:
+        watch = select.poll()
+        watch.register(each, select.POLLIN)
+        assert watch.poll(OTHER * 1000), "a killed process does not end"
+        os.close(each)
+
+
+def kill_all(server: Running) -> None:
+    """kill -9 the server and every worker, none of which is replaced meanwhile."""
+    if server.process.poll() is None:
+        server.process.send_signal(signal.SIGSTOP)
+        kill(workers_of(server))
+    server.kill()
+
+
+@contextmanager
+def beside(work: Callable[[], None]) -> Iterator[None]:
+    """Do something in a thread meanwhile; its error is raised at the end."""
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(work)
+        yield
+        done.result()
+
+
+@dataclass
+class Playground:
+    """A data folder and what clients know of it."""
+
+    data: Path
+    forks: Forks
+    upstream: Upstream
+    seed: str
+    record: Record = field(default_factory=Record)
+    last: Record = field(default_factory=Record)
+
+    @property
+    def _config(self) -> str:
+        return settings(self.upstream, f"gc_grace = {GRACE}")
+
+    def start(self, *, plain: bool = False, workers: int = 1) -> Running:
+        """A server, forked or by the plain command."""
+        config = f"workers = {workers}\n{self._config}"
+        return start(self.data, config=config, by=spawn if plain else self.forks.spawn)
+
+    def round(self, number: int) -> None:
+        """Start a server, look at what the clients of the round before know, load it, kill it."""
+        chance = random.Random(f"{self.seed} {number}")
+        workers = 2 if number % TWO == 4 else 1
+        server = self.start(workers=workers, plain=number % 25 == 0)
+        load, sweep = Load(server, self.upstream, number, self.seed), None
         try:
-            record.acknowledged |= everything
-            check(server, record, all_listed=True)
-            finish(server, record)
-            check(server, record, all_listed=True)
-            assert record.served > 0 and record.acknowledged
+            self._look(server)
+            load.begin()
+            if number % 2:
+                load.going(1, OTHER)
+                sweep = self._sweep()
+                load.going(chance.randrange(2, MOST), OTHER)
+            time.sleep(chance.uniform(0.02, LONGEST))
+            if workers > 1:
+                self._lose_workers(server, number)
+                time.sleep(chance.uniform(0.02, LONGEST))
+        finally:
+            kill_all(server)
+            if sweep is not None:
+                sweep.send_signal(signal.SIGKILL)
+                sweep.wait(OTHER)
+            self.last = load.end()
+            self.record.rounds += 1
+        age(self.data)
+        age_blobs(self.data, 2 * GRACE)
+
+    def _look(self, server: Running) -> None:
+        """What the last round left, by a server and by the verification beside it."""
+        self.upstream.heal()
+        with beside(lambda: self.forks.verify(self.data)):
+            check(server, self.last, pages_of(self.last))
+        self.record.add(self.last)
+
+    def _sweep(self) -> Forked:
+        """Garbage is collected meanwhile, and that is killed too unless it was quicker."""
+        args = ["gc", "--data", str(self.data), "--config", str(self.data.parent / f"{self.data.name}.toml")]
+        return self.forks.spawn(args, environment(), self.data.parent / "gc.out")
+
+    def _lose_workers(self, server: Running, number: int) -> None:
+        """Kill one of two workers, or both, or none."""
+        victims = workers_of(server)[: (number // TWO + 1) % 3]
+        kill(victims)
+        deadline = time.monotonic() + OTHER
+        while get(server, "/readyz").status != 200:
+            assert time.monotonic() < deadline, "the workers are not replaced"
+            time.sleep(0.05)
+
+    def finish(self) -> None:
+        """Look at everything that all rounds left."""
+        server = self.start()
+        try:
+            self._look(server)
+            check_blobs(server)
+            check(server, self.record, sorted({*all_pages(server), *pages_of(self.record)}))
+            repeat(server, self.record.cut[-REPEATED:])
         finally:
             server.stop()
-        verify(data, str(folder / "var.toml"))
-        age(data)
-        server = start(data, config=config)
+        self.forks.verify(self.data)
+        age(self.data)
+        server = self.start()
         server.stop()
-        assert litter(data) == []
+        assert litter(self.data) == []
+        assert "Traceback" not in server.log.read_text()
 
 
-def age(data: Path) -> None:
-    """Let a minute pass for what lies around."""
-    past = time.time() - 60
-    for path in litter(data):
-        os.utime(path, (past, past))
+def kill_again_and_again(folder: Path, forks: Forks, rounds: int, seed: str, seconds: float) -> None:
+    """Kill servers, exactly ``rounds`` times; to take longer than ``seconds`` is to fail."""
+    until = time.monotonic() + seconds
+    print(f"KILL_SEED={seed}")  # noqa: T201  # a failure is told with the seed that gives it again
+
+    def play(first: int) -> Record:
+        data = folder / str(first) / "var"
+        with playing() as upstream:
+            ground = Playground(data, forks, upstream, seed)
+            for number in range(first, min(first + LIVES, rounds)):
+                assert time.monotonic() < until, f"round {number} of {rounds} was not begun in {seconds:.0f} s"
+                ground.round(number)
+            ground.finish()
+        shutil.rmtree(data.parent)
+        return ground.record
+
+    total = Record()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        grounds = [pool.submit(play, first) for first in range(0, rounds, LIVES)]
+        try:
+            for done in as_completed(grounds):
+                total.add(done.result())
+        finally:
+            pool.shutdown(cancel_futures=True)
+    assert total.rounds == rounds
+    assert total.served and total.removed and len(total.there) >= rounds, "the clients had hardly any answers"
 
 
-def seed() -> int:
+def seed() -> str:
     """The seed of this run: the variable KILL_SEED, or a new one."""
-    return int(os.environ.get("KILL_SEED", random.SystemRandom().randrange(1_000_000)))
+    return os.environ.get("KILL_SEED") or str(random.SystemRandom().randrange(1_000_000))
 
 
-@pytest.mark.timeout(180)
-def test_kills(tmp_path: Path) -> None:
-    """Fifty kills, as far as half a minute goes."""
-    kill_again_and_again(tmp_path, 50, seed(), 30)
+@pytest.mark.timeout(400)
+def test_fifty_kills(forks: Forks, tmp_path: Path) -> None:
+    """Half a minute of an idle machine; a busy one may take ten times that."""
+    kill_again_and_again(tmp_path, forks, 50, seed(), 300)
 
 
 @pytest.mark.matrix
-@pytest.mark.timeout(600)
-def test_many_kills(tmp_path: Path) -> None:
-    """Five hundred kills, as far as the time goes; looking at everything takes its time too."""
-    kill_again_and_again(tmp_path, 500, seed(), 150)
+@pytest.mark.timeout(1600)
+def test_five_hundred_kills(forks: Forks, tmp_path: Path) -> None:
+    """Some minutes; a busy machine may take four times that."""
+    kill_again_and_again(tmp_path, forks, 500, seed(), 1500)

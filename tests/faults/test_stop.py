@@ -34,16 +34,10 @@ from tests.faults.playground import (
 )
 from tests.formats.pypi.artefacts import metadata, wheel
 from tests.running import Running, basic, environment, free_port, reliquary, running, start
-from tests.upstreams import Upstream, playing
+from tests.upstreams import Upstream
 
 NONE = 'upstreams = { pypi = "none" }\n'
 SIZE = 600_000
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with playing() as upstream:
-        yield upstream
 
 
 def term(server: Running) -> float:
@@ -99,9 +93,9 @@ def test_a_download_without_end_is_cut_on_sigterm(upstream: Upstream, tmp_path: 
         assert stored(again, played.here) is None and litter(again.data) == []
 
 
-def serve(data: Path) -> subprocess.CompletedProcess[str]:
+def serve(data: Path, config: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the server, which is expected to refuse."""
-    config = data.parent / "none.toml"
+    config = config or data.parent / "none.toml"
     config.write_text(NONE)
     command = [*reliquary(), "serve", "--data", str(data), "--port", str(free_port()), "--config", str(config)]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment())
@@ -129,6 +123,47 @@ def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert "newer" in done.stderr and "Traceback" not in done.stderr
     with closing(sqlite3.connect(data / "reliquary.db")) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Nothing new can be written below ``folder``; needs root, as for `small_disk`."""
+    mount = shutil.which("mount")
+    assert mount is not None
+    subprocess.run([mount, "--bind", str(folder), str(folder)], check=True)
+    try:
+        subprocess.run([mount, "-o", "remount,bind,ro", str(folder)], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def refused_in_one_line(done: subprocess.CompletedProcess[str], data: Path) -> None:
+    """The server said what is wrong with its data folder, and no more."""
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Error: cannot write to the data folder {data}: "), done.stderr
+    assert done.stderr.count("\n") == 1 and "Traceback" not in done.stdout
+
+
+def test_a_data_folder_on_a_read_only_disk_is_refused_in_one_line(tmp_path: Path) -> None:
+    config, given = tmp_path / "none.toml", f"{NONE}reserve = 0\n"
+    with small_disk(tmp_path / "disk", "32m") as disk:
+        with running(disk / "var", config=given) as server:
+            assert server.put("/generic/local/here.bin", b"here").status == 201
+        with read_only(disk):
+            for data in (disk / "var", disk / "new"):
+                done = serve(data, config)
+                refused_in_one_line(done, data)
+                assert "Read-only" in done.stderr
+        with running(disk / "var", config=given) as server:
+            assert get(server, "/generic/local/here.bin").body == b"here"
+
+
+def test_a_file_where_the_data_folder_should_be_is_refused_in_one_line(tmp_path: Path) -> None:
+    data = tmp_path / "var"
+    data.write_text("in the way")
+    refused_in_one_line(serve(data), data)
+    assert data.read_text() == "in the way"
 
 
 def verify(server: Running) -> list[dict[str, str]]:
@@ -236,7 +271,7 @@ def test_a_full_disk_refuses_publishes_and_streams_fills(upstream: Upstream, tmp
             assert get(server, "/generic/local/large.bin").status == 404
             got = get(server, played.here)
             assert (got.status, got.body) == (200, played.data), "a fill passes through"
-            assert stored(server, played.here) is None, "and is not kept"
+            assert stored(server, played.here, arriving=False) is None, "and is not kept"
             assert get(server, packed.here + ".metadata").body == raw, "sidecars are kept all the same"
             assert get(server, packed.here).body == packed.data
             got = get(server, claimed.here + ".metadata")

@@ -8,6 +8,7 @@ system, so that every move is one rename.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
 import time
@@ -18,9 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from reliquary.blobs import check_name, in_thread
+from reliquary.blobs import Hashes, check_name, in_thread
 from reliquary.blobs.base import CHUNK, BlobInfo, Receipt, Verifier
-from reliquary.blobs.files import Spool, disk_errors, held, read_at, read_cached
+from reliquary.blobs.files import HeldFile, Spool, disk_errors, held, read_at, read_cached
 from reliquary.errors import Broken, CannotTell, NotHere
 from reliquary.failpoints import reach
 
@@ -29,12 +30,16 @@ YOUNG = 10.0
 
 
 class DiskWriter:
-    """Bytes on their way into a `DiskStore`; see `reliquary.blobs.base.Writer`."""
+    """Bytes on their way into a `DiskStore`; see `reliquary.blobs.base.Writer`.
 
-    def __init__(self, store: DiskStore, spool: Spool, durable: bool) -> None:
+    Up to `CHUNK` bytes stay in memory until they are committed.
+    """
+
+    def __init__(self, store: DiskStore, algorithms: Sequence[str], durable: bool) -> None:
         self._store = store
-        self._spool = spool
+        self._algorithms = algorithms
         self._durable = durable
+        self._spool: Spool | None = None
         self._pieces: list[bytes] = []
         self._gathered = 0
         self._receipt: Receipt | None = None
@@ -45,13 +50,17 @@ class DiskWriter:
             raise RuntimeError("written to after finish")
         self._pieces.append(chunk)
         self._gathered += len(chunk)
-        if self._gathered >= CHUNK:
+        if self._gathered > CHUNK:
             await self._flush()
 
     async def _flush(self) -> None:
-        pieces, self._pieces, self._gathered = self._pieces, [], 0
+        data, self._pieces, self._gathered = b"".join(self._pieces), [], 0
+        if self._spool is None:
+            # In the event loop: a thread could end after its asker is cancelled, and leave a file
+            # that nobody holds.
+            self._spool = self._store.spool(self._algorithms)
         try:
-            await in_thread(self._spool.append, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            await in_thread(self._spool.append, data)
         except BaseException:
             await self.abort()
             raise
@@ -60,13 +69,19 @@ class DiskWriter:
     async def finish(self) -> Receipt:
         """No more bytes: what was written."""
         if self._receipt is None:
-            await self._flush()
-            self._receipt = self._spool.receipt()
+            if self._spool is None:
+                hashes = Hashes(self._algorithms)
+                self._pieces = [b"".join(self._pieces)]
+                hashes.update(self._pieces[0])
+                self._receipt = hashes.receipt()
+            else:
+                await self._flush()
+                self._receipt = self._spool.receipt()
         return self._receipt
 
     def open(self) -> IO[bytes]:
         """The bytes so far, seekable, after ``finish``."""
-        return self._spool.path.open("rb")
+        return io.BytesIO(b"".join(self._pieces)) if self._spool is None else self._spool.path.open("rb")
 
     async def commit(self, verify: Verifier | None = None) -> Receipt:
         """Name the bytes by their digest; raises what ``verify`` raises, after an abort."""
@@ -74,24 +89,29 @@ class DiskWriter:
         try:
             if verify is not None:
                 verify(receipt.size, receipt.digests)
-            await in_thread(self._place, receipt)
+            if self._spool is None:
+                await in_thread(self._store.keep, b"".join(self._pieces), receipt, self._durable)
+                self._pieces = []
+            else:
+                await in_thread(self._place, self._spool, receipt)
         except BaseException:
             await self.abort()
             raise
         return receipt
 
-    def _place(self, receipt: Receipt) -> None:
+    def _place(self, spool: Spool, receipt: Receipt) -> None:
         if self._durable:
-            self._spool.sync()
+            spool.sync()
         # Open until it has its name, so that nobody clears it away as a dead writer's.
-        self._store.place(self._spool.path, receipt, durable=self._durable)
+        self._store.place(spool.path, receipt, durable=self._durable)
         reach("publish.renamed")
-        self._spool.close()
+        spool.close()
 
     async def abort(self) -> None:
         """Throw the bytes away; does nothing after a commit."""
         self._pieces = []
-        await in_thread(self._spool.drop)
+        if self._spool is not None:
+            await in_thread(self._spool.drop)
 
 
 class DiskStore:
@@ -102,6 +122,8 @@ class DiskStore:
         self._temporary = root / "tmp"
         self._trash = root / "trash"
         self._damaged = root / "damaged"
+        # Folders, ``ab`` and ``ab/cd``, whose names this process has put on the platter.
+        self._settled: set[str] = set()
 
     async def prepare(self) -> None:
         """Make the folders; to be called once before anything else."""
@@ -126,32 +148,38 @@ class DiskStore:
         return count
 
     async def writer(self, algorithms: Sequence[str] = (), *, durable: bool = True) -> DiskWriter:
-        """Begin to write; ``durable`` asks for fsync of the file and its folders.
+        """Begin to write; ``durable`` asks for fsync of the file and its folders."""
+        return DiskWriter(self, algorithms, durable)
 
-        The file is made in the event loop: a thread could end after its asker is cancelled, and
-        leave a file that nobody holds.
-        """
-        return DiskWriter(self, Spool(self._unique(), algorithms), durable)
+    def spool(self, algorithms: Sequence[str] = ()) -> Spool:
+        """A new temporary file, held; raises Full or CannotTell."""
+        return Spool(self._unique(), algorithms)
 
     async def put(self, data: bytes, *, durable: bool = True) -> Receipt:
         """Store small bytes in one thread hop."""
         return await in_thread(self._put, data, durable)
 
     def _put(self, data: bytes, durable: bool) -> Receipt:
-        spool = Spool(self._unique())
-        try:
-            spool.append(data)
-            if durable:
-                spool.sync()
-            receipt = spool.receipt()
-            reach("put.written")
-            self.place(spool.path, receipt, durable=durable)
-            reach("put.renamed")
-            spool.close()
-        except BaseException:
-            spool.drop()
-            raise
+        hashes = Hashes()
+        hashes.update(data)
+        receipt = hashes.receipt()
+        self.keep(data, receipt, durable)
         return receipt
+
+    def keep(self, data: bytes, receipt: Receipt, durable: bool) -> None:
+        """Store bytes whose digests were taken. Blocks. Raises Full or CannotTell."""
+        file = HeldFile(self._unique())
+        try:
+            file.append(data)
+            if durable:
+                file.sync()
+            reach("put.written")
+            self.place(file.path, receipt, durable=durable)
+            reach("put.renamed")
+            file.close()
+        except BaseException:
+            file.drop()
+            raise
 
     def _unique(self) -> Path:
         return self._temporary / uuid.uuid4().hex
@@ -166,11 +194,26 @@ class DiskStore:
             if self._refresh(target, receipt.size, durable):
                 source.unlink(missing_ok=True)
             else:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                source.replace(target)
+                self._rename(source, target)
             if durable:
-                for folder in target.parents[:3]:
-                    _sync(folder)
+                self._settle(target)
+
+    def _rename(self, source: Path, target: Path) -> None:
+        try:
+            source.replace(target)
+        except FileNotFoundError:
+            self._settled -= {target.name[:2], target.name[:4]}
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(target)
+
+    def _settle(self, target: Path) -> None:
+        """Put the blob's name on the platter, and those of its folders unless that was done before:
+        nothing ever removes them."""
+        _sync(target.parent)
+        for folder, above in ((target.name[:4], target.parents[1]), (target.name[:2], target.parents[2])):
+            if folder not in self._settled:
+                _sync(above)
+                self._settled.add(folder)
 
     def _refresh(self, target: Path, size: int, durable: bool) -> bool:
         """Whether the blob is there and whole. The time comes last: once it is set, a sweep that

@@ -28,38 +28,32 @@ def disk_errors(doing: str) -> Iterator[None]:
         raise CannotTell(f"the server's disk refused to {doing}: {error.strerror}") from error
 
 
-class Spool:
-    """A new file that grows and is hashed as it does.
+class HeldFile:
+    """A new file, held by a lock that says somebody is at it; a writer that dies lets go.
 
     Its methods block and run in threads. A cancelled asker leaves its thread writing, so closing
     waits for that write: a descriptor closed under it might name another file by then.
 
     Args:
         path: where; nothing may be there yet.
-        algorithms: the digests to take besides sha256.
     """
 
-    def __init__(self, path: Path, algorithms: Sequence[str] = ()) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._hashes = Hashes(algorithms)
         self._lock = threading.Lock()
         with disk_errors("begin a file"):
             self._file = path.open("xb", buffering=0)
-            # Says that somebody is at it; a writer that dies lets go.
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def append(self, data: bytes) -> None:
-        """Hash and write; raises Full or CannotTell."""
+        """Write; raises Full or CannotTell."""
         with self._lock, disk_errors("write a file"):
-            self._hashes.update(data)
-            rest = memoryview(data)
-            while rest:
-                rest = rest[self._file.write(rest) :]
+            self._write(data)
 
-    def receipt(self) -> Receipt:
-        """What was written so far."""
-        with self._lock:
-            return self._hashes.receipt()
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) :]
 
     def sync(self) -> None:
         """Put what was written on the platter."""
@@ -77,6 +71,29 @@ class Spool:
             self.close()
         with suppress(OSError):
             self.path.unlink()
+
+
+class Spool(HeldFile):
+    """A new file that grows and is hashed as it does.
+
+    Args:
+        algorithms: the digests to take besides sha256.
+    """
+
+    def __init__(self, path: Path, algorithms: Sequence[str] = ()) -> None:
+        super().__init__(path)
+        self._hashes = Hashes(algorithms)
+
+    def append(self, data: bytes) -> None:
+        """Hash and write; raises Full or CannotTell."""
+        with self._lock, disk_errors("write a file"):
+            self._hashes.update(data)
+            self._write(data)
+
+    def receipt(self) -> Receipt:
+        """What was written so far."""
+        with self._lock:
+            return self._hashes.receipt()
 
 
 def held(path: Path) -> bool:

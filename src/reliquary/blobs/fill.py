@@ -30,6 +30,10 @@ __all__ = ["Fill", "Fills", "Head", "Sink"]
 
 T = TypeVar("T")
 
+AT_ONCE = 1_048_576
+"""Bytes of a body that are written where they arrive; a file that is larger can fill the disk's
+buffers and make writing wait, so a thread writes the rest."""
+
 STOPPING = "the server is stopping"
 FAILED = "the file could not be fetched, for a reason that is in the server's log"
 
@@ -58,6 +62,7 @@ class Flight(Generic[T]):
         self.head: Head | None = None
         self.body: Descriptor | None = None
         self.available = 0
+        self.verified = False
         self.ended = False
         self.error: ReliquaryError | None = None
         self.result: T | None = None
@@ -74,6 +79,11 @@ class Flight(Generic[T]):
     async def changed(self) -> None:
         """Wait for the next change."""
         await self._changed.wait()
+
+    def release(self) -> None:
+        """The bytes are whole, right and stored: readers need not wait until their row is written."""
+        self.verified = True
+        self.notify()
 
     def end(self, error: ReliquaryError | None = None) -> None:
         """Nothing more will come; only the first end counts."""
@@ -198,7 +208,7 @@ class Sink:
         if self._flight.head is not None:
             raise RuntimeError("a fill begins once")
         with disk_errors("begin a fill"):
-            await in_thread(self._ledger.note, {"head": pack(head)})
+            self._ledger.note({"head": pack(head)})
         self._flight.head = head
         self._flight.notify()
         reach("fill.begun")
@@ -207,7 +217,10 @@ class Sink:
         """Append, hash, and show the bytes to the askers; raises Full or CannotTell."""
         if self._receipt is not None:
             raise RuntimeError("written to after finish")
-        await in_thread(self._spool().append, chunk)
+        if self._flight.available < AT_ONCE:
+            self._spool().append(chunk)
+        else:
+            await in_thread(self._spool().append, chunk)
         self._flight.available += len(chunk)
         self._flight.notify()
         reach("fill.written")
@@ -220,8 +233,11 @@ class Sink:
             self._receipt = self.spool.receipt()
         return self._receipt
 
-    async def keep(self, verify: Verifier | None = None) -> Receipt:
+    async def keep(self, verify: Verifier | None = None, *, early: bool = False) -> Receipt:
         """Finish, check, and take the body into the store without fsync.
+
+        Args:
+            early: readers may have the last byte now, before the leader has ended.
 
         Raises:
             ReliquaryError: what ``verify`` or the store raises; nothing is stored then.
@@ -234,6 +250,8 @@ class Sink:
         reach("fill.linked")
         await self._flight.store.adopt(path, receipt)
         reach("fill.adopted")
+        if early:
+            self._flight.release()
         return receipt
 
 
@@ -272,8 +290,8 @@ class Fill(Generic[T]):
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
         """Bytes ``start`` to ``stop`` (exclusive) as they come.
 
-        The last byte that is there is withheld until the leader has ended well, so that bytes
-        that turn out wrong are never seen to end cleanly.
+        The last byte that is there is withheld until the leader has ended well, or has checked and
+        stored the bytes, so that bytes that turn out wrong are never seen to end cleanly.
 
         Raises:
             Broken: the leader failed or died, or there are fewer bytes than ``stop``.
@@ -281,9 +299,9 @@ class Fill(Generic[T]):
         await self.head()
         flight, body = self._flight, self._flight.body
         while stop is None or start < stop:
-            if flight.error is not None:
+            if flight.error is not None and not flight.verified:
                 raise Broken(flight.error.message) from flight.error
-            ended = flight.ended
+            ended = flight.ended or flight.verified
             limit = flight.available if ended else max(flight.available - 1, 0)
             limit = limit if stop is None else min(limit, stop)
             if start < limit and body is not None:
@@ -346,6 +364,11 @@ class Fills:
         if flight is None:
             flight = self._start(key, lead, algorithms)
         return Fill(cast("Flight[T]", flight))
+
+    def under_way(self, key: str) -> Fill[Any] | None:
+        """The fill of ``key`` that this process leads or follows now, or None."""
+        flight = self._flights.get(key)
+        return None if flight is None else Fill(flight)
 
     def _start(self, key: str, lead: Callable[[Sink], Awaitable[T]], algorithms: Sequence[str]) -> Flight[T]:
         folder = self._root / hashlib.sha256(key.encode()).hexdigest()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from reliquary.catalog import placing
 from reliquary.catalog.publishing import TOMBSTONE
-from reliquary.catalog.recording import number
-from reliquary.catalog.records import NewFile
+from reliquary.catalog.recording import number, record_now
+from reliquary.catalog.records import NewFile, Renewal, Touched
 from reliquary.catalog.rows import select_files, size_of, stored_file
 from reliquary.catalog.storing import (
     delete_files,
@@ -23,7 +24,9 @@ from reliquary.catalog.storing import (
     read_properties,
     write_properties,
 )
-from reliquary.catalog.tables import File, Package, Repository, plain
+from reliquary.catalog.tables import File, Package, Repository, Upstream, plain
+from reliquary.errors import NotHere
+from reliquary.failpoints import reach
 from reliquary.types import Kind, StoredFile
 
 
@@ -43,19 +46,24 @@ def differs(stored: StoredFile | None, file: NewFile) -> bool:
     return replace(entry, data=_stored_form(entry.data), digests=_stored_form(entry.digests)) != stored.entry
 
 
-async def sync_files(
-    connection: AsyncConnection, repository_id: int, scope: str, files: Sequence[NewFile], now: datetime
+async def renew_files(
+    connection: AsyncConnection,
+    repository_id: int,
+    scope: str,
+    renew: Callable[[Sequence[StoredFile]], Renewal],
+    now: datetime,
 ) -> set[str]:
-    """Make the scope's rows what the upstream lists; returns the packages that changed."""
-    rows = await connection.execute(select_files().where(File.repository_id == repository_id, File.scope == scope))
-    stored = {row.key: stored_file(row) for row in rows}
-    fresh = [file for file in files if differs(stored.get(file.entry.key), file)]
-    keys = {file.entry.key for file in files}
-    # What upstream removed stays as long as its bytes are here: somebody depends on it.
-    gone = [file for key, file in stored.items() if key not in keys and file.blob is None]
-    await put_files(connection, repository_id, fresh, now, overwrite=False)
-    await delete_files(connection, [file.id for file in gone])
-    return {file.entry.name for file in fresh} | {file.entry.name for file in gone}
+    """Let ``renew`` say what becomes of the scope's rows; returns the packages that changed."""
+    rows = await connection.execute(
+        select_files().where(File.repository_id == repository_id, File.scope == scope).order_by(File.id)
+    )
+    stored = [stored_file(row) for row in rows]
+    renewal = renew(stored)
+    known, gone = {row.entry.key: row for row in stored}, set(renewal.gone)
+    fresh = [file for file in renewal.files if differs(known.get(file.entry.key), file)]
+    await delete_files(connection, gone)
+    await put_files(connection, repository_id, fresh, now)
+    return {file.entry.name for file in fresh} | {row.entry.name for row in stored if row.id in gone}
 
 
 async def sync_properties(
@@ -84,26 +92,25 @@ async def prune_names(connection: AsyncConnection, repository_id: int, names: se
     await prune(connection, list(await connection.scalars(query)))
 
 
-async def store_fetched(
-    connection: AsyncConnection,
+def store_fetched(
+    connection: Connection,
     repository_id: int,
-    key: str,
-    updated: Sequence[NewFile],
+    files: Sequence[NewFile],
+    pages: Sequence[str],
+    touched: Touched | None,
     now: datetime,
-    **columns: Any,
-) -> set[str]:
-    """Point a row at its bytes, after the rows that came with them; returns the packages written to."""
-    # Rows that bring bytes bring their ETag too: a file that may change has new ones of both.
-    await put_files(connection, repository_id, [file for file in updated if file.blob], now, overwrite=True)
-    await put_files(connection, repository_id, [file for file in updated if not file.blob], now, overwrite=False)
-    await connection.execute(
-        update(File).where(File.repository_id == repository_id, File.key == key).values(last_used=now, **columns)
-    )
-    keys = [key, *(file.entry.key for file in updated)]
-    names = (
-        select_files().with_only_columns(Package.name).where(File.repository_id == repository_id, File.key.in_(keys))
-    )
-    return set(await connection.scalars(names))
+) -> None:
+    """Write rows with their bytes. See `Files.fetched`."""
+    if connection.scalar(select(Repository.id).where(Repository.id == repository_id)) is None:
+        raise NotHere("the repository was deleted while the file was on its way")
+    names = {file.entry.name for file in files}
+    placing.put(connection, repository_id, placing.package_ids(connection, repository_id, names), files, now)
+    if pages:
+        of = (Upstream.repository_id == repository_id, Upstream.path.in_(pages))
+        connection.execute(update(Upstream).where(*of).values(learned=True))
+    if touched is not None:
+        record_now(connection, repository_id, touched, names)
+    reach("fill.before-commit")
 
 
 async def forget_bytes(connection: AsyncConnection, blob: str) -> list[tuple[int, str]]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar, cast
 
-from sqlalchemy import Connection, Row, Select, Table, event
+from sqlalchemy import Connection, Row, Select, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from reliquary.catalog.location import async_url, sqlite_path
+from reliquary.catalog.embedded import Embedded
+from reliquary.catalog.location import engine_url, sqlite_path
 from reliquary.catalog.tables import Base
 from reliquary.errors import CannotTell, Full
 
@@ -23,27 +24,8 @@ P = ParamSpec("P")
 Query: TypeAlias = Select[*tuple[Any, ...]]
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 
-READERS = 4
-BUSY_SECONDS = 10
 BATCH = 500
 """Values in one IN list; far below what any database takes."""
-
-
-class Cursor(Protocol):
-    """As much of a driver's cursor as setting pragmas takes."""
-
-    def execute(self, statement: str) -> Any:
-        """Run a statement."""
-
-    def close(self) -> None:
-        """Give it back."""
-
-
-class DriverConnection(Protocol):
-    """As much of a driver's connection as setting pragmas takes."""
-
-    def cursor(self) -> Cursor:
-        """A new cursor."""
 
 
 def batches(values: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
@@ -65,45 +47,6 @@ def upsert(connection: AsyncConnection, entity: type[Base]) -> sqlite.Insert:
     return sqlite.insert(table(entity))
 
 
-def _pragmas(engine: AsyncEngine, *pragmas: str) -> None:
-    def connected(connection: DriverConnection, _record: object) -> None:
-        cursor = connection.cursor()
-        for pragma in (f"busy_timeout={BUSY_SECONDS * 1000}", "foreign_keys=ON", *pragmas):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    event.listen(engine.sync_engine, "connect", connected)
-
-
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _sqlite_engines(url: str) -> tuple[AsyncEngine, AsyncEngine]:
-    address = async_url(url)
-    reader = create_async_engine(
-        address,
-        hide_parameters=True,
-        isolation_level="AUTOCOMMIT",
-        skip_autocommit_rollback=True,
-        pool_size=READERS,
-        max_overflow=0,
-    )
-    _pragmas(reader, "query_only=ON")
-    # isolation_level None keeps the driver from opening transactions of its own.
-    writer = create_async_engine(
-        address, hide_parameters=True, connect_args={"isolation_level": None}, pool_size=1, max_overflow=0
-    )
-    _pragmas(writer, "journal_mode=WAL", "synchronous=FULL")
-    event.listen(writer.sync_engine, "begin", _begin_immediate)
-    return reader, writer
-
-
-def _postgresql_engines(url: str) -> tuple[AsyncEngine, AsyncEngine]:
-    engine = create_async_engine(async_url(url), hide_parameters=True, pool_pre_ping=True)
-    return engine.execution_options(isolation_level="AUTOCOMMIT"), engine
-
-
 def _explain(error: OperationalError) -> CannotTell | None:
     text = str(error.orig)
     if "is full" in text or "No space left" in text:
@@ -117,6 +60,17 @@ def _explain(error: OperationalError) -> CannotTell | None:
     return None
 
 
+@contextmanager
+def _explaining() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        explained = _explain(error)
+        if explained is None:
+            raise
+        raise explained from error
+
+
 class Database:
     """The engines behind the catalog.
 
@@ -126,47 +80,71 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        sqlite_file = sqlite_path(url)
-        self._reader, self._writer = _postgresql_engines(url) if sqlite_file is None else _sqlite_engines(url)
-        self._turn = asyncio.Lock() if sqlite_file is not None else None
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._embedded = Embedded(engine_url(url)) if sqlite_path(url) is not None else None
+        self._engine: AsyncEngine | None = None
+        if self._embedded is None:
+            self._engine = create_async_engine(engine_url(url), hide_parameters=True, pool_pre_ping=True)
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
+    async def reading(self, *, large: bool = False) -> AsyncIterator[AsyncConnection]:
         """A connection on which every statement sees what is committed when it starts.
+
+        Args:
+            large: thousands of rows may come; they are fetched beside the event loop.
 
         Raises:
             CannotTell: the database is busy or cannot be opened.
         """
-        try:
-            async with self._reader.connect() as connection:
-                yield connection
-        except OperationalError as error:
-            explained = _explain(error)
-            if explained is None:
-                raise
-            raise explained from error
+        with _explaining():
+            if self._embedded is not None:
+                async with self._embedded.reading(large=large) as statements:
+                    yield cast("AsyncConnection", statements)  # has what the catalog uses of one
+            elif self._engine is not None:
+                engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+                async with engine.connect() as connection:
+                    yield connection
 
     @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
+    async def writing(self, *, durable: bool = True) -> AsyncIterator[AsyncConnection]:
         """One transaction: committed at the end of the block, rolled back when it raises.
+
+        Args:
+            durable: a power failure must not undo it. False for what can be fetched or rendered
+                again: the commit does not wait for the disk, and survives a kill all the same.
 
         Raises:
             Full: the disk is full.
             CannotTell: another process holds the database for too long, or it cannot be written.
         """
-        try:
-            if self._turn is None:
-                async with self._writer.begin() as connection:
+        with _explaining():
+            if self._embedded is not None:
+                async with self._embedded.writing(durable=durable) as statements:
+                    yield cast("AsyncConnection", statements)  # has what the catalog uses of one
+            elif self._engine is not None:
+                async with self._engine.begin() as connection:
+                    if not durable:
+                        await connection.exec_driver_sql("SET LOCAL synchronous_commit TO OFF")
                     yield connection
-            else:
-                async with self._turn, self._writer.begin() as connection:
-                    yield connection
-        except OperationalError as error:
-            explained = _explain(error)
-            if explained is None:
-                raise
-            raise explained from error
+
+    async def transact(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
+        """Run ``work`` in one transaction: committed when it returns, rolled back when it raises.
+
+        It runs in a thread, may share its commit with others, and is run again when one of these
+        fails.
+
+        Args:
+            durable: as `writing`.
+
+        Raises:
+            Full, CannotTell: as `writing`.
+        """
+        if self._embedded is not None:
+            with _explaining():
+                together = self._embedded.together if durable else self._embedded.relaxed
+                return await together.run(work)
+        async with self.writing(durable=durable) as connection:
+            return await connection.run_sync(work)
 
     async def finish(self, work: Coroutine[Any, Any, T]) -> T:
         """Carry ``work`` to its end even when whoever waits for it is cancelled.
@@ -183,8 +161,10 @@ class Database:
         """Let writes end, then close every connection."""
         if self._under_way:
             await asyncio.wait(self._under_way)
-        await self._reader.dispose()
-        await self._writer.dispose()
+        if self._embedded is not None:
+            self._embedded.close()
+        if self._engine is not None:
+            await self._engine.dispose()
 
 
 class Topic:

@@ -27,5 +27,5 @@ class Events(Topic):
             .order_by(Event.serial, Event.id)
             .limit(limit)
         )
-        async with self._database.reading() as connection:
+        async with self._database.reading(large=True) as connection:
             return [EventRow(*row) for row in await connection.execute(query)]

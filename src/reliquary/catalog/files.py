@@ -2,52 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from functools import cache, partial
+from typing import Any
 
-from sqlalchemy import CompoundSelect, bindparam, delete, func, or_, select, union, update
+from sqlalchemy import CompoundSelect, Connection, bindparam, delete, func, or_, select, union, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reliquary.catalog import caching, publishing, verifying
 from reliquary.catalog.database import Query, Topic, batches, table, unbroken
 from reliquary.catalog.packages import is_owned
-from reliquary.catalog.pages import put_state
-from reliquary.catalog.recording import record
-from reliquary.catalog.records import BlobUse, Evictable, ListedRow, NewEvent, NewFile, Touched
+from reliquary.catalog.pages import put_state, take_learned
+from reliquary.catalog.recording import record, record_now
+from reliquary.catalog.records import BlobUse, Evictable, ListedRow, NewEvent, NewFile, Renewal, Touched
 from reliquary.catalog.rows import select_files, stored_file
-from reliquary.catalog.storing import put_blobs
 from reliquary.catalog.tables import Blob, File, Package, Page, Upstream, Version
 from reliquary.failpoints import reach
-from reliquary.types import Digests, StoredFile, UpstreamState
+from reliquary.types import StoredFile, UpstreamState
 
 SIDECAR = 65_536
 """Bytes up to which unlisted files stay when a cache makes room: sidecars. Larger ones are files
 that newer bytes of the same name superseded."""
 
 
+# Statements that are run all the time are made once: making one costs more than running it.
+
+
+@cache
+def _at_key() -> Query:
+    return select_files().where(
+        File.repository_id.in_(bindparam("repositories", expanding=True)), File.key == bindparam("key")
+    )
+
+
+@cache
+def _in_scope() -> Query:
+    of = (File.repository_id == bindparam("repository"), File.scope == bindparam("scope"))
+    return select_files().where(*of).order_by(File.id)
+
+
+@cache
+def _of_package() -> Query:
+    of = (Package.repository_id == bindparam("repository"), Package.name == bindparam("name"))
+    return select_files().where(*of).order_by(File.id)
+
+
+@cache
+def _owned() -> Query:
+    return select(Package.repository_id, Package.name).where(
+        Package.repository_id.in_(bindparam("repositories", expanding=True)),
+        Package.name.in_(bindparam("names", expanding=True)),
+        is_owned(),
+    )
+
+
 class Files(Topic):
     """The files of all repositories."""
 
-    async def _select(self, query: Query) -> list[StoredFile]:
-        async with self._database.reading() as connection:
-            return [stored_file(row) for row in await connection.execute(query)]
+    async def _select(self, query: Query, of: Mapping[str, Any], *, large: bool = False) -> list[StoredFile]:
+        async with self._database.reading(large=large) as connection:
+            return [stored_file(row) for row in await connection.execute(query, of)]
 
     async def find(self, repository_ids: Sequence[int], key: str) -> list[StoredFile]:
         """The rows with this key, in the order of ``repository_ids``."""
-        found = await self._select(select_files().where(File.repository_id.in_(repository_ids), File.key == key))
+        found = await self._select(_at_key(), {"repositories": repository_ids, "key": key})
         order = {repository_id: position for position, repository_id in enumerate(repository_ids)}
         return sorted(found, key=lambda file: order[file.repository_id])
 
     async def in_scope(self, repository_id: int, scope: str) -> list[StoredFile]:
         """The scope's files, sidecars too, in the order they were first known."""
-        narrowed = select_files().where(File.repository_id == repository_id, File.scope == scope)
-        return await self._select(narrowed.order_by(File.id))
+        return await self._select(_in_scope(), {"repository": repository_id, "scope": scope}, large=True)
 
     async def of_package(self, repository_id: int, name: str) -> list[StoredFile]:
         """The package's files, sidecars too, in the order they were first known."""
-        narrowed = select_files().where(Package.repository_id == repository_id, Package.name == name)
-        return await self._select(narrowed.order_by(File.id))
+        return await self._select(_of_package(), {"repository": repository_id, "name": name}, large=True)
 
     async def listed(self, repository_id: int, scope: str) -> list[ListedRow]:
         """What assembly needs of the scope's listed files, in the order they were first known."""
@@ -59,7 +89,7 @@ class Files(Topic):
             .where(File.repository_id == repository_id, File.scope == scope, File.listed)
             .order_by(File.id)
         )
-        async with self._database.reading() as connection:
+        async with self._database.reading(large=True) as connection:
             return [ListedRow(*row) for row in await connection.execute(query)]
 
     async def owned(self, repository_ids: Sequence[int], names: Sequence[str]) -> set[tuple[int, str]]:
@@ -68,12 +98,8 @@ class Files(Topic):
         found: set[tuple[int, str]] = set()
         async with self._database.reading() as connection:
             for batch in batches(names):
-                query = select(Package.repository_id, Package.name).where(
-                    Package.repository_id.in_(repository_ids),
-                    Package.name.in_(batch),
-                    is_owned(),
-                )
-                found.update((row.repository_id, row.name) for row in await connection.execute(query))
+                rows = await connection.execute(_owned(), {"repositories": repository_ids, "names": batch})
+                found.update((row.repository_id, row.name) for row in rows)
         return found
 
     @unbroken
@@ -105,8 +131,9 @@ class Files(Topic):
         """
         if not additions:
             return False
-        async with self._database.writing() as connection:
-            fresh = await publishing.add(
+
+        def work(connection: Connection) -> bool:
+            fresh = publishing.add(
                 connection,
                 repository_id,
                 additions,
@@ -116,10 +143,13 @@ class Files(Topic):
                 reuse=reuse,
             )
             if fresh:
-                await record(connection, repository_id, touched, _names(fresh), event)
+                record_now(connection, repository_id, touched, _names(fresh), event)
             reach("add.before-commit")
+            return bool(fresh)
+
+        new = await self._database.transact(work)
         reach("add.committed")
-        return bool(fresh)
+        return new
 
     @unbroken
     async def update(
@@ -160,75 +190,80 @@ class Files(Topic):
         self,
         repository_id: int,
         scope: str,
-        files: Sequence[NewFile],
+        renew: Callable[[Sequence[StoredFile]], Renewal],
         *,
         properties: Mapping[str, Mapping[str, str]],
         state: UpstreamState,
         touched: Touched,
         now: datetime,
+        changed: bool,
     ) -> bool:
-        """Make a proxy's scope what its upstream page lists, and keep the page's state.
-
-        Rows that are there keep their bytes, ETag and times. Rows that are not listed any more go,
-        unless their bytes are here.
+        """Bring a proxy's rows in line with what its upstream page lists now, and keep the page's state.
 
         Args:
+            renew: says what becomes of the rows of the scope; called inside the transaction.
             properties: all facts on the packages named; others keep theirs.
             now: when the page was read (UTC).
+            changed: the page lists something else than before, whatever the rows say.
 
         Returns:
             Whether anything changed; only then there are changes and dirty pages.
         """
-        async with self._database.writing() as connection:
-            changed = await caching.sync_files(connection, repository_id, scope, files, now)
-            changed |= await caching.sync_properties(connection, repository_id, properties)
+        async with self._database.writing(durable=False) as connection:
+            names = await caching.renew_files(connection, repository_id, scope, renew, now)
+            names |= await caching.sync_properties(connection, repository_id, properties)
+            changed |= await take_learned(connection, repository_id, state.path)
             await put_state(connection, repository_id, state)
-            if changed:
-                await caching.prune_names(connection, repository_id, changed)
-                await record(connection, repository_id, touched, changed)
+            if names:
+                await caching.prune_names(connection, repository_id, names)
+            if names or changed:
+                await record(connection, repository_id, touched, names)
             reach("page.before-commit")
         reach("page.committed")
-        return bool(changed)
+        return bool(names) or changed
 
     @unbroken
     async def fetched(
         self,
         repository_id: int,
-        key: str,
+        files: Sequence[NewFile],
         *,
-        blob: str,
-        size: int,
-        digests: Digests,
-        verified_by: str,
         now: datetime,
+        pages: Sequence[str] = (),
         touched: Touched | None = None,
-        updated: Sequence[NewFile] = (),
     ) -> None:
-        """The bytes of a proxied file are here.
+        """The bytes of a proxied file and its sidecars are here.
 
-        A row that is gone meanwhile stays gone. ``updated`` rows with a blob are written whole, ETag
-        and times too; those without one only change what the index says.
+        Args:
+            files: rows, each with its blob; what is there under their keys is overwritten.
+            pages: paths of pages that do not say yet what the bytes taught.
+            touched: what is out of date at once.
+
+        Raises:
+            NotHere: the repository was deleted meanwhile.
         """
-        async with self._database.writing() as connection:
-            await put_blobs(connection, [(blob, size, digests)], now)
-            learned = {"blob": blob, "size": size, "fetched_at": now, "verified_by": verified_by}
-            names = await caching.store_fetched(connection, repository_id, key, updated, now, **learned)
-            if touched is not None:
-                await record(connection, repository_id, touched, names)
-            reach("fill.before-commit")
+        work = partial(
+            caching.store_fetched,
+            repository_id=repository_id,
+            files=files,
+            pages=pages,
+            touched=touched,
+            now=now,
+        )
+        await self._database.transact(work, durable=False)
         reach("fill.committed")
 
     @unbroken
     async def lost(self, blob: str) -> list[tuple[int, str]]:
         """Forget a blob in all proxies; returns (repository id, key) of the rows that named it."""
-        async with self._database.writing() as connection:
+        async with self._database.writing(durable=False) as connection:
             return await caching.forget_bytes(connection, blob)
 
     @unbroken
     async def evict(self, repository_id: int, key: str) -> None:
         """Forget one file's bytes; its row stays, so that they can be fetched again. Processes that
         remember the blob notice by themselves when it is gone."""
-        async with self._database.writing() as connection:
+        async with self._database.writing(durable=False) as connection:
             statement = update(File).where(File.repository_id == repository_id, File.key == key)
             await connection.execute(statement.values(blob=None, fetched_at=None))
             # The state of a file that may change names the blob too, and validators of bytes that are gone.
@@ -248,7 +283,7 @@ class Files(Topic):
             .limit(limit)
             .offset(skip)
         )
-        async with self._database.reading() as connection:
+        async with self._database.reading(large=True) as connection:
             return [Evictable(*row) for row in await connection.execute(query)]
 
     async def usage(self, repository_id: int) -> int:
@@ -273,7 +308,7 @@ class Files(Topic):
             .values(last_used=bindparam("at"))
         )
         rows = [{"of": repository_id, "under": key, "at": at} for (repository_id, key), at in stamps.items()]
-        async with self._database.writing() as connection:
+        async with self._database.writing(durable=False) as connection:
             await connection.execute(statement, rows)
 
     @unbroken

@@ -1,4 +1,4 @@
-"""Where the database is: one address, for the asynchronous and for the synchronous driver."""
+"""Where the database is: one address, checked, with the driver that is used."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from sqlalchemy.exc import ArgumentError
 
 from reliquary.errors import SettingsError
 
-ASYNC = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
-SYNC = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
+DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
 
 
 def parse(url: str) -> tuple[URL, str]:
@@ -23,23 +22,17 @@ def parse(url: str) -> tuple[URL, str]:
     backend = parsed.drivername.partition("+")[0]
     if backend == "postgres":
         backend = "postgresql"
-    if backend not in ASYNC:
+    if backend not in DRIVERS:
         raise SettingsError(f"the database address names {backend}; known are sqlite and postgresql")
     if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise SettingsError("the database address names no file; SQLite in memory cannot be shared")
     return parsed, backend
 
 
-def async_url(url: str) -> URL:
-    """The address for SQLAlchemy's asynchronous engine. Raises SettingsError."""
+def engine_url(url: str) -> URL:
+    """The address for SQLAlchemy's engines. Raises SettingsError."""
     parsed, backend = parse(url)
-    return parsed.set(drivername=ASYNC[backend])
-
-
-def sync_url(url: str) -> URL:
-    """The address for SQLAlchemy's synchronous engine. Raises SettingsError."""
-    parsed, backend = parse(url)
-    return parsed.set(drivername=SYNC[backend])
+    return parsed.set(drivername=DRIVERS[backend])
 
 
 def sqlite_path(url: str) -> Path | None:

@@ -5,10 +5,11 @@ alembic is imported only where there is something to do: a start on an up-to-dat
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,13 +17,13 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.pool import NullPool
 
-from reliquary.catalog.location import sqlite_path, sync_url
+from reliquary.catalog.location import engine_url, sqlite_path
 from reliquary.errors import SettingsError
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in the migrations folder; a test holds it to that."""
 
 BUSY_SECONDS = 10
@@ -63,7 +64,7 @@ def engine(url: str) -> Iterator[Engine]:
     on_sqlite = sqlite_path(url) is not None
     # With transactions of its own the driver would commit before each CREATE TABLE.
     arguments = {"isolation_level": None, "timeout": BUSY_SECONDS} if on_sqlite else {}
-    made = create_engine(sync_url(url), poolclass=NullPool, hide_parameters=True, connect_args=arguments)
+    made = create_engine(engine_url(url), poolclass=NullPool, hide_parameters=True, connect_args=arguments)
     if on_sqlite:
         event.listen(made, "begin", _begin_immediate)
     try:
@@ -124,8 +125,22 @@ def _check_known(revision: str, head: str, config: Config) -> None:
         )
 
 
-def _prepare(path: Path) -> None:
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the database's folder, so that of several starts one prepares, copies and upgrades.
+
+    SQLite does not wait for a lock where the journal's mode changes, so its own locks do not suffice.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _prepare(path: Path) -> None:
     # The database holds secrets; SQLite gives its side files the same mode.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
@@ -153,6 +168,14 @@ def upgrade(url: str, migrations: Migrations | None = None) -> None:
             Reliquary's.
     """
     migrations = migrations or shipped()
+    if _state(url)[0] == migrations.head:
+        return
+    path = sqlite_path(url)
+    with _alone(path) if path is not None else nullcontext():
+        _upgrade(url, path, migrations)
+
+
+def _upgrade(url: str, path: Path | None, migrations: Migrations) -> None:
     revision, in_use = _state(url)
     if revision == migrations.head:
         return
@@ -161,7 +184,6 @@ def upgrade(url: str, migrations: Migrations | None = None) -> None:
     from alembic import command
 
     config = configuration(url, migrations)
-    path = sqlite_path(url)
     if revision is not None:
         _check_known(revision, migrations.head, config)
         if path is not None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import BindParameter, ColumnElement, bindparam, func, or_, select
 
-from reliquary.catalog.database import Topic, unbroken
+from reliquary.catalog.database import Query, Topic, unbroken
 from reliquary.catalog.publishing import TOMBSTONE
 from reliquary.catalog.recording import record
 from reliquary.catalog.records import NewEvent, Touched
@@ -28,6 +30,29 @@ def is_owned() -> ColumnElement[bool]:
     return or_(holds_file(), removed.exists())
 
 
+@cache
+def _serial() -> Query:
+    """The change that last touched a scope, as changes and as packages remember it."""
+    wanted: BindParameter[Any] = bindparam("repositories", expanding=True)
+    scope: BindParameter[Any] = bindparam("scope")
+    changes = select(func.max(ChangeRow.seq)).where(ChangeRow.repository_id.in_(wanted), ChangeRow.scope == scope)
+    packages = (
+        select(func.max(Package.serial))
+        .select_from(File)
+        .join(Version, Version.id == File.version_id)
+        .join(Package, Package.id == Version.package_id)
+        .where(File.repository_id.in_(wanted), File.scope == scope)
+    )
+    return select(changes.scalar_subquery(), packages.scalar_subquery())
+
+
+@cache
+def _properties() -> Query:
+    of = (Package.repository_id == bindparam("repository"), Package.name == bindparam("name"))
+    query = select(Property.name, Property.value).join(Package, Package.id == Property.owner_id)
+    return query.where(Property.kind == PACKAGE, *of)
+
+
 class Packages(Topic):
     """The packages of all repositories."""
 
@@ -43,46 +68,32 @@ class Packages(Topic):
         if prefix:
             # LIKE ignores case on SQLite, and its wildcards occur in names.
             query = query.where(func.substr(File.scope, 1, len(prefix)) == prefix)
-        async with self._database.reading() as connection:
+        async with self._database.reading(large=True) as connection:
             return sorted((row.scope, row.serial) for row in await connection.execute(query))
 
     async def packages(self, repository_id: int) -> list[tuple[str, int]]:
         """(name, serial) of every package with a file, sorted by name."""
         query = select(Package.name, Package.serial).where(Package.repository_id == repository_id, holds_file())
-        async with self._database.reading() as connection:
+        async with self._database.reading(large=True) as connection:
             return sorted((row.name, row.serial) for row in await connection.execute(query))
 
     async def claimed(self, repository_id: int) -> set[str]:
         """Names of packages with a file, or whose files were all removed: they are still their owner's."""
         query = select(Package.name).where(Package.repository_id == repository_id, is_owned())
-        async with self._database.reading() as connection:
+        async with self._database.reading(large=True) as connection:
             return set((await connection.execute(query)).scalars())
 
     async def serial(self, repository_ids: Sequence[int], scope: str) -> int:
         """The change that last touched the scope in any of the repositories, 0 when none did."""
-        changes = select(func.max(ChangeRow.seq)).where(
-            ChangeRow.repository_id.in_(repository_ids), ChangeRow.scope == scope
-        )
-        packages = (
-            select(func.max(Package.serial))
-            .select_from(File)
-            .join(Version, Version.id == File.version_id)
-            .join(Package, Package.id == Version.package_id)
-            .where(File.repository_id.in_(repository_ids), File.scope == scope)
-        )
-        query = select(changes.scalar_subquery(), packages.scalar_subquery())
+        of = {"repositories": repository_ids, "scope": scope}
         async with self._database.reading() as connection:
-            return max(number or 0 for number in (await connection.execute(query)).one())
+            return max(number or 0 for number in (await connection.execute(_serial(), of)).one())
 
     async def properties(self, repository_id: int, name: str) -> dict[str, str]:
         """The facts on a package, tombstones (``removed:...``) among them."""
-        query = (
-            select(Property.name, Property.value)
-            .join(Package, Package.id == Property.owner_id)
-            .where(Property.kind == PACKAGE, Package.repository_id == repository_id, Package.name == name)
-        )
+        of = {"repository": repository_id, "name": name}
         async with self._database.reading() as connection:
-            return {row.name: row.value for row in await connection.execute(query)}
+            return {row.name: row.value for row in await connection.execute(_properties(), of)}
 
     @unbroken
     async def set_properties(

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, literal, or_, select, true
+from sqlalchemy import ColumnElement, and_, bindparam, delete, literal, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from reliquary.catalog.database import AnyRow, Topic, batches, unbroken, upsert
-from reliquary.catalog.recording import latest
+from reliquary.catalog.database import AnyRow, Query, Topic, batches, unbroken, upsert
+from reliquary.catalog.recording import latest, record
+from reliquary.catalog.records import Touched
 from reliquary.catalog.storing import put_blobs
 from reliquary.catalog.tables import ChangeRow, Page, Upstream
 from reliquary.types import StoredPage, UpstreamState
 
 VARIANT = ("repository_id", "path", "media", "coding")
 PAGE = ("path", "scope", "media", "coding", "blob", "size", "etag", "modified", "headers", "dirty", "serial")
-STATE = ("path", "url", "status", "checked_at", "etag", "modified", "body", "gone_at")
+STATE = ("path", "url", "status", "checked_at", "etag", "modified", "body", "gone_at", "since", "learned")
 
 
 def _page(row: AnyRow) -> StoredPage:
@@ -39,14 +41,23 @@ def _state_columns() -> list[Any]:
     return [getattr(Upstream, name).label(f"state_{name}") for name in STATE]
 
 
+async def take_learned(connection: AsyncConnection, repository_id: int, path: str) -> bool:
+    """Whether files taught something that the page does not say yet; from now on it does."""
+    of = (Upstream.repository_id == repository_id, Upstream.path == path)
+    learned = bool(await connection.scalar(select(Upstream.learned).where(*of)))
+    if learned:
+        await connection.execute(update(Upstream).where(*of).values(learned=False))
+    return learned
+
+
 async def put_state(connection: AsyncConnection, repository_id: int, state: UpstreamState) -> None:
-    """Write what is known of an upstream document."""
+    """Write what is known of an upstream document; what files taught is not forgotten by it."""
     values = {name: getattr(state, name) for name in STATE}
     statement = upsert(connection, Upstream).values(repository_id=repository_id, **values)
     await connection.execute(
         statement.on_conflict_do_update(
             index_elements=["repository_id", "path"],
-            set_={name: statement.excluded[name] for name in STATE if name != "path"},
+            set_={name: statement.excluded[name] for name in STATE if name not in ("path", "learned")},
         )
     )
 
@@ -80,21 +91,29 @@ async def _changed_since(
     return await connection.scalar(query) is not None
 
 
+@cache
+def _with_state() -> Query:
+    """All variants of a page and the state behind it; a row of nothing where there is neither."""
+    anchor = select(literal(1).label("one")).subquery()
+    page = and_(true(), Page.repository_id == bindparam("repository"), Page.path == bindparam("at"))
+    state = and_(true(), Upstream.repository_id == bindparam("repository"), Upstream.path == bindparam("at"))
+    query = select(*_page_columns(), *_state_columns()).select_from(anchor)
+    return query.outerjoin(Page, page).outerjoin(Upstream, state).order_by(Page.id)
+
+
+@cache
+def _state_at() -> Query:
+    of = (Upstream.repository_id == bindparam("repository"), Upstream.path == bindparam("at"))
+    return select(*_state_columns()).where(*of)
+
+
 class Pages(Topic):
     """The pages of all repositories."""
 
     async def find(self, repository_id: int, path: str) -> tuple[list[StoredPage], UpstreamState | None]:
         """All variants of a page and the state of the upstream document behind it."""
-        anchor = select(literal(1).label("one")).subquery()
-        query = (
-            select(*_page_columns(), *_state_columns())
-            .select_from(anchor)
-            .outerjoin(Page, and_(true(), Page.repository_id == repository_id, Page.path == path))
-            .outerjoin(Upstream, and_(true(), Upstream.repository_id == repository_id, Upstream.path == path))
-            .order_by(Page.id)
-        )
         async with self._database.reading() as connection:
-            rows = (await connection.execute(query)).all()
+            rows = (await connection.execute(_with_state(), {"repository": repository_id, "at": path})).all()
         pages = [_page(row) for row in rows if row.page_path is not None]
         return pages, _state(rows[0]) if rows[0].state_path is not None else None
 
@@ -122,7 +141,7 @@ class Pages(Topic):
             The pages as stored: dirty when the scope changed in a source after ``seen``, and with
             the time of an earlier page of the same ETag.
         """
-        async with self._database.writing() as connection:
+        async with self._database.writing(durable=False) as connection:
             await put_blobs(connection, {page.blob: (page.blob, page.size, {}) for page in pages}.values(), _now())
             old = {
                 (page.path, page.media, page.coding): page for page in await _stored(connection, repository_id, pages)
@@ -152,21 +171,34 @@ class Pages(Topic):
         statement = delete(Page).where(Page.repository_id == repository_id)
         if scope is not None:
             statement = statement.where(Page.scope == scope)
-        async with self._database.writing() as connection:
+        async with self._database.writing(durable=False) as connection:
             await connection.execute(statement)
 
     async def state(self, repository_id: int, path: str) -> UpstreamState | None:
         """What is known of the upstream document behind a path."""
-        query = select(*_state_columns()).where(Upstream.repository_id == repository_id, Upstream.path == path)
         async with self._database.reading() as connection:
-            row = (await connection.execute(query)).first()
+            row = (await connection.execute(_state_at(), {"repository": repository_id, "at": path})).first()
         return None if row is None else _state(row)
 
     @unbroken
     async def set_state(self, repository_id: int, state: UpstreamState) -> None:
         """Write what is known of an upstream document; no page changes by it."""
-        async with self._database.writing() as connection:
+        async with self._database.writing(durable=False) as connection:
             await put_state(connection, repository_id, state)
+
+    @unbroken
+    async def confirm(self, repository_id: int, state: UpstreamState, touched: Touched) -> bool:
+        """The upstream says that its document is as it was.
+
+        Returns:
+            Whether files had taught something since the pages were rendered; these are dirty now.
+        """
+        async with self._database.writing(durable=False) as connection:
+            learned = await take_learned(connection, repository_id, state.path)
+            await put_state(connection, repository_id, state)
+            if learned:
+                await record(connection, repository_id, touched)
+        return learned
 
 
 def _now() -> datetime:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -39,6 +39,14 @@ class NewFile:
     fetched_at: datetime | None = None
     verified_by: str | None = None
     publisher: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What becomes of a proxy's rows when its page is read anew: rows to write, ids of rows to delete."""
+
+    files: Sequence[NewFile] = ()
+    gone: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,36 +6,23 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, delete, exists, func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from reliquary.catalog import placing
 from reliquary.catalog.database import batches, upsert
 from reliquary.catalog.records import NewFile
-from reliquary.catalog.rows import BYTES_COLUMNS, ENTRY_COLUMNS, file_values, size_of
-from reliquary.catalog.tables import Blob, File, Package, Property, Version
+from reliquary.catalog.rows import ENTRY_COLUMNS, file_values, size_of
+from reliquary.catalog.tables import Blob, File, Property, Version
 
 PACKAGE = "package"
 VERSION = "version"
 FILE = "file"
 
 
-async def package_ids(
-    connection: AsyncConnection, repository_id: int, names: Collection[str], *, lock: bool = False
-) -> dict[str, int]:
-    """Ids of packages by name, missing ones created; ``lock`` keeps other writers off them."""
-    # Sorted, so that two writers on PostgreSQL never wait for each other.
-    wanted = sorted(names)
-    if not wanted:
-        return {}
-    rows = [{"repository_id": repository_id, "name": name, "serial": 0} for name in wanted]
-    await connection.execute(upsert(connection, Package).on_conflict_do_nothing(), rows)
-    ids: dict[str, int] = {}
-    for batch in batches(wanted):
-        query = select(Package.name, Package.id).where(Package.repository_id == repository_id, Package.name.in_(batch))
-        if lock:
-            query = query.order_by(Package.name).with_for_update()
-        ids.update((row.name, row.id) for row in await connection.execute(query))
-    return ids
+async def package_ids(connection: AsyncConnection, repository_id: int, names: Collection[str]) -> dict[str, int]:
+    """Ids of packages by name, missing ones created; other writers are kept off them."""
+    return await connection.run_sync(placing.package_ids, repository_id, names) if names else {}
 
 
 async def version_ids(connection: AsyncConnection, wanted: Collection[tuple[int, str]]) -> dict[tuple[int, str], int]:
@@ -70,15 +57,9 @@ def _blob(file: NewFile) -> tuple[str, int, Mapping[str, str]] | None:
     return file.blob, size, file.digests
 
 
-async def put_files(
-    connection: AsyncConnection, repository_id: int, files: Sequence[NewFile], now: datetime, *, overwrite: bool
-) -> None:
-    """Insert File rows with all they hang on.
-
-    Args:
-        overwrite: a row with the same key takes everything from the new one; otherwise it keeps
-            its bytes, ETag and times, and takes only what the index says.
-    """
+async def put_files(connection: AsyncConnection, repository_id: int, files: Sequence[NewFile], now: datetime) -> None:
+    """Insert File rows with all they hang on. A row with the same key keeps its bytes, ETag and times, and
+    takes only what the index says; `placing.put` overwrites."""
     if not files:
         return
     await put_blobs(connection, filter(None, map(_blob, files)), now)
@@ -90,14 +71,8 @@ async def put_files(
     statement = upsert(connection, File)
     taken: dict[str, Any] = {name: statement.excluded[name] for name in ENTRY_COLUMNS}
     taken["size"] = func.coalesce(statement.excluded.size, File.size)
-    if overwrite:
-        taken |= {name: statement.excluded[name] for name in BYTES_COLUMNS}
-        # Clients compare the time alone: other bytes never get an earlier one, whatever the clock says.
-        earlier = statement.excluded.modified < File.modified
-        taken["modified"] = case((earlier, File.modified), else_=statement.excluded.modified)
-    else:
-        for name in ("blob", "fetched_at", "verified_by", "publisher"):
-            taken[name] = func.coalesce(getattr(File, name), statement.excluded[name])
+    for name in ("blob", "fetched_at", "verified_by", "publisher"):
+        taken[name] = func.coalesce(getattr(File, name), statement.excluded[name])
     conflict = statement.on_conflict_do_update(index_elements=["repository_id", "key"], set_=taken)
     await connection.execute(conflict, rows)
 
@@ -111,21 +86,7 @@ async def delete_files(connection: AsyncConnection, ids: Collection[int]) -> Non
 
 async def prune(connection: AsyncConnection, packages: Collection[int]) -> None:
     """Delete versions without files, and packages without versions and facts."""
-    for batch in batches(packages):
-        empty = select(Version.id).where(
-            Version.package_id.in_(batch), ~exists().where(File.version_id == Version.id).correlate(Version)
-        )
-        versions = list(await connection.scalars(empty))
-        for some in batches(versions):
-            await connection.execute(delete(Property).where(Property.kind == VERSION, Property.owner_id.in_(some)))
-            await connection.execute(delete(Version).where(Version.id.in_(some)))
-        await connection.execute(
-            delete(Package).where(
-                Package.id.in_(batch),
-                ~exists().where(Version.package_id == Package.id).correlate(Package),
-                ~exists().where(Property.kind == PACKAGE, Property.owner_id == Package.id).correlate(Package),
-            )
-        )
+    await connection.run_sync(placing.prune, packages)
 
 
 async def read_properties(connection: AsyncConnection, packages: Collection[int]) -> dict[int, dict[str, str]]:

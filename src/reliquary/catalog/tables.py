@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Text
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Text, false
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -228,6 +228,8 @@ class Upstream(Base):
     modified: Mapped[str | None] = mapped_column(Text)
     body: Mapped[str | None] = mapped_column(Digest, index=True)
     gone_at: Mapped[datetime | None] = mapped_column(Utc)
+    since: Mapped[datetime | None] = mapped_column(Utc)
+    learned: Mapped[bool] = mapped_column(server_default=false())
 
 
 class ChangeRow(Base):

@@ -42,7 +42,7 @@ async def all_blobs(database: Database) -> AsyncIterator[BlobUse]:
         after = 0
         while True:
             # Step by step: a verification takes hours, and must not hold a connection for them.
-            async with database.reading() as connection:
+            async with database.reading(large=True) as connection:
                 rows = (await connection.execute(uses(after))).all()
             for row in rows:
                 yield BlobUse(row.blob, row.size, f"{row.format}/{row.name}", row.key, row.kind)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,14 +42,25 @@ class Prepared:
     found: Mapping[str, Found]
 
 
+@contextmanager
+def _writing(data: Path) -> Iterator[None]:
+    """Raises SettingsError where the disk refuses."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise SettingsError(f"cannot write to the data folder {data}: {reason}; name another by --data") from error
+
+
 def lock(data: Path) -> int:
     """Take the data folder for one server; returns the descriptor that holds it.
 
     Raises:
-        SettingsError: another server has it.
+        SettingsError: another server has it, or nothing can be written there.
     """
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(data / "reliquary.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with _writing(data):
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(data / "reliquary.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -76,9 +88,11 @@ async def prepare(settings: Settings, environ: Mapping[str, str]) -> Prepared:
     """Make the data folder ready for this program and these settings.
 
     Raises:
-        SettingsError: the schema is newer than the program, or a declaration cannot be met.
+        SettingsError: the schema is newer than the program, a declaration cannot be met, or nothing
+            can be written there.
     """
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _writing(settings.data):
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     migrate.upgrade(settings.database)
     catalog = await Catalog.open(settings.database)
     try:
@@ -86,7 +100,8 @@ async def prepare(settings: Settings, environ: Mapping[str, str]) -> Prepared:
         found: dict[str, Found] = {}
         if not specs:
             found = await _first(catalog, settings, environ)
-        token = await Accounts(catalog, Passwords()).ensure_admin(settings.data)
+        with _writing(settings.data):
+            token = await Accounts(catalog, Passwords()).ensure_admin(settings.data)
         await _declare_repositories(catalog, settings)
         await _declare_accounts(catalog, settings)
         return Prepared(not specs, token, found)

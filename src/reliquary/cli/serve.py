@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -33,6 +34,7 @@ def serve(
         config, data=data, host=host, port=port, workers=workers, tls_cert=tls_cert, tls_key=tls_key
     )
     logs.configure(settings)
+    check_certificate(settings)
     try:
         descriptor = init.lock(settings.data)
         prepared = asyncio.run(init.prepare(settings, os.environ))
@@ -47,6 +49,23 @@ def serve(
         # The workers hold the folder too: none is left alone with it when this process is killed.
         Workers(settings, listening, keep=[descriptor]).run()
     os.close(descriptor)
+
+
+def check_certificate(settings: Settings) -> None:
+    """Raises Failure when https cannot be served with the certificate and the key of the settings."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return
+    for path in (settings.tls_cert, settings.tls_key):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise Failure(f"{path} cannot be read: {error.strerror or error}") from error
+    try:
+        # An empty password: a key that needs one would have every worker ask for it at a terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key, "")
+    except ssl.SSLError as error:
+        reason = error.reason or "they are no PEM files, or the key needs a password"
+        raise Failure(f"{settings.tls_cert} with the key {settings.tls_key} cannot be used: {reason}") from error
 
 
 def run(settings: Settings) -> None:

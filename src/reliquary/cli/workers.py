@@ -27,7 +27,8 @@ TICK = 0.1
 SETTLED = 10.0
 """Seconds after which a worker that dies did not die of its start."""
 MOST_FAILURES = 6
-"""Workers in a row that die at once before all is given up: some three seconds with the pauses."""
+"""Workers in a row that die at once before all is given up: some three seconds with the pauses. One
+that says itself that it cannot start counts twice: the next is not likely to fare better."""
 LONGEST_PAUSE = 2.0
 GRACE = 60.0
 """Seconds a worker may take to stop: answers under way, then downloads, then the tidying."""
@@ -136,12 +137,14 @@ class Workers:
 
     def _bury(self, worker: Worker) -> None:
         """Decide when the next one may start."""
+        from reliquary.cli.serving import NOT_STARTED
         from reliquary.web.tally import ended
 
         _close(worker)
         ended(worker.figures)
         lived = time.monotonic() - worker.started
-        self._failures = 0 if lived > SETTLED else self._failures + 1
+        weight = 2 if worker.process.returncode == NOT_STARTED else 1
+        self._failures = 0 if lived > SETTLED else self._failures + weight
         log.error("worker died", pid=worker.process.pid, code=worker.process.returncode, seconds=round(lived, 1))
         if self._failures >= MOST_FAILURES:
             raise Failure("the workers die as they start; the lines above say why")

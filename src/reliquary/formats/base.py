@@ -214,10 +214,15 @@ class Derived:
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """What a format learned from a proxied file that is now stored: the entry as the index shall
-    list it from now on, and sidecars (unlisted entries with their bytes) to keep beside it."""
+    list it from now on, and sidecars (unlisted entries with their bytes) to keep beside it.
+
+    ``corrects``: the index says what is wrong, and a client that believes it fails; what is only
+    added can wait until the page is next confirmed.
+    """
 
     entry: Entry
     sidecars: Sequence[tuple[Entry, bytes]] = ()
+    corrects: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,12 +449,19 @@ class Format(Protocol):
     def ask(self, key: FileKey | PageKey) -> Mapping[str, str]:
         """Request headers an upstream is asked with."""
 
-    def read(self, key: PageKey, source: Source) -> Reading:
-        """Parse an upstream's document, or one that ``assemble`` made. Raises Malformed when it
-        is not such a document (a captive portal's page)."""
+    def read(self, key: PageKey, source: Source, file: FileKey | None = None) -> Reading:
+        """Parse an upstream's document, or one that ``assemble`` made.
 
-    def fragment(self, entry: Entry) -> bytes:
-        """What the index says of a listed entry, rendered once; b"" for an unlisted one."""
+        Args:
+            file: nothing but the entry of this file is wanted; others may be left out.
+
+        Raises:
+            Malformed: it is not such a document (a captive portal's page).
+        """
+
+    def fragment(self, entry: Entry, media: str | None = None) -> bytes:
+        """What the index says of a listed entry, rendered once: all of it, or at least what pages
+        of this media type need; b"" for an unlisted one."""
 
     def assemble(
         self, keys: Sequence[PageKey], listing: Listing, pen: Pen, media: str | None = None

@@ -127,7 +127,7 @@ class Runner:
             swept = await gc.collect(context, grace=self._settings.gc_grace, dry_run=args.get("dry_run") == "true")
             return {"blobs": swept.count, "bytes": swept.bytes}
         if kind == "verify":
-            report = await verify.verify(context)
+            report = await verify.verify(context, repair=args.get("repair") == "true")
             return {"checked": report.checked, "damaged": [str(each) for each in report.damage]}
         if kind == "refresh":
             return {"pages": await refresh.refresh(estate, args["repository"], args.get("name"))}

@@ -1,112 +1,94 @@
-"""Taking in what an upstream's page says: entries become rows, known bytes stay known."""
+"""Taking in what an upstream's page says: the document is kept, and rows learn what it says of them."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import structlog
 
-from reliquary.catalog.records import NewFile, Touched
-from reliquary.formats.base import PageKey, Reading, Source
-from reliquary.repositories.context import Context
+from reliquary.catalog.records import NewFile, Renewal
+from reliquary.formats.base import Format
+from reliquary.repositories.lists import Held
 from reliquary.repositories.rows import new_file
-from reliquary.types import Digests, Entry, StoredFile, UpstreamState
-
-if TYPE_CHECKING:
-    from reliquary.repositories.proxy import Proxy
+from reliquary.types import Digests, Entry, StoredFile
 
 log = structlog.get_logger("reliquary.absorb")
 
 
-async def absorb(
-    proxy: Proxy, context: Context, key: PageKey, source: Source, state: UpstreamState, *, first: bool
-) -> None:
-    """Parse a document (in a thread, it may be large) and write its rows in one transaction.
+@dataclass(frozen=True, slots=True)
+class Absorption:
+    """One document on its way into the catalog.
 
     Args:
-        first: nothing was known of the page before, so that its files' age is unknown too.
-
-    Raises:
-        Unavailable: the document is not usable; nothing was replaced.
+        title: of the repository, for the log.
+        held: what the document lists.
+        earlier: what the one before it listed; None where nothing was known of the page, so that
+            its files' age is unknown too.
+        now: when it was read, UTC.
     """
-    reading: Reading = await asyncio.to_thread(proxy.read, key, source)
-    known = {row.entry.key: row for row in await context.catalog.files.in_scope(proxy.spec.id, key.scope)}
-    files = await asyncio.to_thread(_rows, proxy, context, reading.entries, known, first)
-    scopes = (key.scope,)
-    await _replace(proxy, context, files, known, scopes)
-    properties = {key.name: dict(reading.properties)} if key.name and reading.properties else {}
-    await context.catalog.files.sync(
-        proxy.spec.id,
-        key.scope,
-        files,
-        properties=properties,
-        state=state,
-        touched=Touched(scopes=scopes, groups=proxy.groups),
-        now=context.now(),
-    )
-    context.hot.drop((proxy.spec.id, *proxy.groups), scopes)
+
+    title: str
+    format: Format
+    held: Held
+    earlier: Held | None
+    now: datetime
+
+    @property
+    def changed(self) -> bool:
+        """Whether pages made of the document differ from those made of the one before."""
+        return self.earlier is None or self.earlier.reading != self.held.reading
+
+    def renew(self, stored: Sequence[StoredFile]) -> Renewal:
+        """What becomes of the rows that are there, and rows for files that have just appeared."""
+        stale = [row for row in stored if self._contradicted(row)]
+        if stale:
+            log.warning("upstream put new bytes under an old name", repository=self.title, files=len(stale))
+        ids = {row.id for row in stale}
+        kept = {row.entry.key: row for row in stored if row.id not in ids}
+        files = [self._renewed(row, entry) for row in kept.values() if (entry := self.held.find(row.entry.key))]
+        # What upstream removed stays as long as its bytes are here: somebody depends on it.
+        gone = [row for key, row in kept.items() if key not in self.held.places and row.blob is None]
+        return Renewal([*files, *self._superseded(kept), *self._appeared(kept)], [*ids, *(row.id for row in gone)])
+
+    def _contradicted(self, row: StoredFile) -> bool:
+        """Whether the page now names other bytes under the same address: neither the bytes nor the
+        ETag that were fixed for them may be served any more."""
+        entry = self.held.find(row.entry.key)
+        return entry is not None and contradict(row.entry.digests, entry.digests)
+
+    def _renewed(self, row: StoredFile, entry: Entry) -> NewFile:
+        if entry.published is None and row.entry.published is not None:
+            entry = replace(entry, published=row.entry.published)
+        if row.blob is not None or row.verified_by is not None:
+            # Bytes that were evicted taught us as much as bytes that are here.
+            entry = self.format.renew(replace(row.entry, size=row.size), entry)
+        return new_file(self.format, entry, self.now, first_seen=row.first_seen)
+
+    def _superseded(self, kept: Mapping[str, StoredFile]) -> list[NewFile]:
+        """Stored files whose names the page gives to other bytes: their addresses live on, for lock
+        files, but the page lists each name once."""
+        old = [row for key, row in kept.items() if key not in self.held.places and row.blob and row.entry.listed]
+        names = {entry.filename for entry in self.held.reading.entries if entry.listed} if old else set()
+        return [
+            new_file(self.format, replace(row.entry, listed=False), self.now, first_seen=row.first_seen)
+            for row in old
+            if row.entry.filename in names
+        ]
+
+    def _appeared(self, kept: Mapping[str, StoredFile]) -> list[NewFile]:
+        """Files that came between two looks: their age is known, by our own clock."""
+        if self.earlier is None:
+            return []
+        before = self.earlier.places
+        return [
+            new_file(self.format, replace(entry, published=entry.published or self.now), self.now)
+            for entry in self.held.reading.entries
+            if entry.listed and entry.key not in before and entry.key not in kept
+        ]
 
 
-def _rows(
-    proxy: Proxy, context: Context, entries: Sequence[Entry], known: dict[str, StoredFile], first: bool
-) -> list[NewFile]:
-    now, files = context.now(), []
-    for entry in entries:
-        row = known.get(entry.key)
-        if row is not None:
-            merged = _merge(proxy, row, entry)
-            files.append(new_file(proxy.format, merged, now, first_seen=row.first_seen))
-            continue
-        if not first and entry.published is None and entry.listed:
-            # It came between two refreshes, so its age is known, by our own clock.
-            entry = replace(entry, published=now)
-        files.append(new_file(proxy.format, entry, now))
-    return files + _superseded(proxy, known, {entry.key: entry.filename for entry in entries}, now)
-
-
-def _superseded(
-    proxy: Proxy, known: Mapping[str, StoredFile], listed: Mapping[str, str], now: datetime
-) -> list[NewFile]:
-    """Stored files whose names the page gives to other bytes: their addresses live on, for lock
-    files, but the page lists each name once."""
-    names = set(listed.values())
-    old = [row for key, row in known.items() if key not in listed and row.blob is not None]
-    return [
-        new_file(proxy.format, replace(row.entry, listed=False), now, first_seen=row.first_seen)
-        for row in old
-        if row.entry.listed and row.entry.filename in names
-    ]
-
-
-async def _replace(
-    proxy: Proxy, context: Context, files: Sequence[NewFile], known: Mapping[str, StoredFile], scopes: Sequence[str]
-) -> None:
-    """Forget rows whose page now names other bytes under the same address: neither the bytes nor
-    the ETag that were fixed for them may be served any more."""
-    stale = [
-        file.entry.key
-        for file in files
-        if (row := known.get(file.entry.key)) is not None and _contradict(row.entry.digests, file.entry.digests)
-    ]
-    if stale:
-        log.warning("upstream put new bytes under an old name", repository=proxy.spec.title, files=len(stale))
-        touched = Touched(scopes=tuple(scopes), groups=proxy.groups)
-        await context.catalog.files.remove(proxy.spec.id, stale, touched=touched, tombstones=False)
-
-
-def _contradict(old: Digests, new: Digests) -> bool:
+def contradict(old: Digests, new: Digests) -> bool:
+    """Whether two sets of digests are of different bytes."""
     return any(old[algorithm] != new[algorithm] for algorithm in old.keys() & new.keys())
-
-
-def _merge(proxy: Proxy, row: StoredFile, entry: Entry) -> Entry:
-    if entry.published is None and row.entry.published is not None:
-        entry = replace(entry, published=row.entry.published)
-    if row.blob is None and row.verified_by is None:
-        return entry
-    # Bytes that were evicted taught us as much as bytes that are here.
-    known = replace(row.entry, size=row.size)
-    return proxy.format.renew(known, entry)

@@ -16,9 +16,10 @@ from reliquary.catalog.records import NewFile, Touched
 from reliquary.errors import Mismatch
 from reliquary.failpoints import reach
 from reliquary.formats.base import Arrival, FileKey
+from reliquary.repositories.absorb import contradict
 from reliquary.repositories.context import Context
 from reliquary.repositories.rows import new_file
-from reliquary.types import Digests, Entry, StoredFile, UpstreamState
+from reliquary.types import Digests, Entry, UpstreamState
 
 if TYPE_CHECKING:
     from reliquary.repositories.proxy import Proxy
@@ -59,9 +60,7 @@ class Arrivals:
             fresh = replace(state, checked_at=self._context.now(), gone_at=None)
             await self._context.catalog.pages.set_state(self._proxy.spec.id, fresh)
 
-    async def landed(
-        self, key: FileKey, row: StoredFile | None, entry: Entry, receipt: Receipt, head: Head, url: str
-    ) -> None:
+    async def landed(self, key: FileKey, entry: Entry, receipt: Receipt, head: Head, url: str) -> None:
         """The bytes are in the store: name them."""
         if self._proxy.format.manner(key).immutable or not entry.listed:
             await self._name(key, entry, receipt)
@@ -71,26 +70,41 @@ class Arrivals:
             self._context.later(self._proxy.evict())
 
     async def _name(self, key: FileKey, entry: Entry, receipt: Receipt) -> None:
-        """An immutable file: its row gets the bytes; what was learned changes its fragment."""
+        """An immutable file: a row names its bytes, and says what they taught.
+
+        Its page says so when it is next confirmed, and at once only where it said what is wrong: a
+        client that installs a hundred packages would otherwise outdate a hundred pages that it is
+        about to read.
+        """
+        now = self._context.now()
+        known = await self._proxy.known(key)
+        if known is not None and not contradict(known.entry.digests, entry.digests):
+            entry = known.entry  # what the index says may have changed while the bytes came
         learned = await self._look(entry, receipt)
-        updated = []
-        if learned.entry != entry:
-            updated.append(new_file(self._proxy.format, learned.entry, self._context.now()))
-        updated += [await self._sidecar(side, data) for side, data in learned.sidecars]
-        touched = self._touched(entry) if learned.entry != entry and entry.listed else None
+        made = new_file(self._proxy.format, learned.entry, now, first_seen=known.first_seen if known else now)
+        if known is not None:
+            made = replace(made, etag=known.etag, modified=known.modified)
+        named = self._with_bytes(made, receipt, strongest(entry.digests) or "unverified")
+        files = [named, *[await self._sidecar(side, data) for side, data in learned.sidecars]]
+        taught = entry.listed and learned.entry != entry
+        pages = [page.path for page in self._proxy.format.pages(key.scope)] if taught else []
+        touched = self._touched(entry) if learned.corrects else None
         reach("fill.before-row")
-        await self._context.catalog.files.fetched(
-            self._proxy.spec.id,
-            key.path,
+        await self._context.catalog.files.fetched(self._proxy.spec.id, files, now=now, pages=pages, touched=touched)
+        if touched is not None:
+            self._forget(key, touched)
+        for each in (self._proxy.spec.id, *self._proxy.groups):
+            self._context.hot.discard(each, key.path)
+
+    def _with_bytes(self, file: NewFile, receipt: Receipt, verified_by: str) -> NewFile:
+        return replace(
+            file,
             blob=receipt.blob,
             size=receipt.size,
             digests=receipt.digests,
-            verified_by=strongest(entry.digests) or "unverified",
-            now=self._context.now(),
-            touched=touched,
-            updated=updated,
+            fetched_at=self._context.now(),
+            verified_by=verified_by,
         )
-        self._forget(key, touched)
 
     async def _look(self, entry: Entry, receipt: Receipt) -> Arrival:
         known = replace(entry, size=receipt.size, digests={**entry.digests, "sha256": receipt.blob})
@@ -108,28 +122,14 @@ class Arrivals:
         if rows and rows[0].entry.digests.get("sha256") == receipt.blob:
             # The same bytes keep their date: it is fixed when a row is made.
             made = replace(made, etag=rows[0].etag, modified=rows[0].modified, first_seen=rows[0].first_seen)
-        return replace(
-            made,
-            blob=receipt.blob,
-            size=receipt.size,
-            digests=receipt.digests,
-            fetched_at=now,
-            verified_by="derived",
-        )
+        return self._with_bytes(made, receipt, "derived")
 
     async def _write_anew(self, key: FileKey, entry: Entry, receipt: Receipt, head: Head, url: str) -> None:
         """A file that may change: the newest bytes get the name, and the upstream's validators."""
         now = self._context.now()
         known = replace(entry, size=receipt.size, digests=dict(receipt.digests), url=url, published=head.modified)
-        fresh = replace(
-            new_file(self._proxy.format, known, now),
-            modified=head.modified or now,
-            blob=receipt.blob,
-            size=receipt.size,
-            digests=receipt.digests,
-            fetched_at=now,
-            verified_by=strongest(entry.digests) or "unverified",
-        )
+        made = replace(new_file(self._proxy.format, known, now), modified=head.modified or now)
+        fresh = self._with_bytes(made, receipt, strongest(entry.digests) or "unverified")
         touched = self._touched(known)
         await self._context.catalog.files.add(self._proxy.spec.id, [fresh], touched=touched, replace=True)
         dated = format_datetime(head.modified.astimezone(UTC), usegmt=True) if head.modified else None
@@ -149,9 +149,8 @@ class Arrivals:
         scopes = tuple(touch.scope for touch in self._proxy.format.touches(entry))
         return Touched(scopes=scopes, groups=self._proxy.groups)
 
-    def _forget(self, key: FileKey, touched: Touched | None) -> None:
+    def _forget(self, key: FileKey, touched: Touched) -> None:
         ids = (self._proxy.spec.id, *self._proxy.groups)
-        if touched is not None:
-            self._context.hot.drop(ids, touched.scopes)
+        self._context.hot.drop(ids, touched.scopes)
         for each in ids:
             self._context.hot.discard(each, key.path)

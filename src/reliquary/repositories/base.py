@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 
 from reliquary.blobs.fill import Fill
 from reliquary.formats.base import Call, FileKey, Format, PageKey, Shelf
-from reliquary.types import Action, Headers, RepositorySpec, Rule
+from reliquary.types import Action, Headers, RepositorySpec, Rule, StoredFile
 
 FOREVER = float("inf")
 Reach: TypeAlias = Callable[[int, int], AbstractAsyncContextManager[AsyncIterator[bytes] | None]]
@@ -78,7 +78,8 @@ class PageHit:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A listed file on its way into a page: what rules and merging look at, and its fragment."""
+    """A listed file on its way into a page: what rules and merging look at, and its fragment, or as
+    much of it as the page's media type needs."""
 
     key: str
     name: str
@@ -127,8 +128,11 @@ class Repository(Protocol):
     async def settle(self, key: PageKey) -> Freshness:
         """Make sure that what is stored for the page is fresh enough; raises NotHere, Unavailable."""
 
-    async def contents(self, key: PageKey) -> Contents:
-        """What the settled page is made of; raises NotHere."""
+    async def contents(self, key: PageKey, media: str) -> Contents:
+        """What the settled page is made of in a media type; raises NotHere, Unavailable."""
+
+    async def rows(self, name: str) -> Sequence[StoredFile]:
+        """The package's files as far as they are known here, sidecars too; no upstream is asked."""
 
     async def owns(self, names: Sequence[str]) -> set[str]:
         """Which of the names are packages that hosted repositories in here hold."""

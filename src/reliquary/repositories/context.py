@@ -15,6 +15,8 @@ from reliquary.blobs.fill import Fills
 from reliquary.catalog.engine import Catalog
 from reliquary.repositories.flight import Flights
 from reliquary.repositories.hot import HotMap
+from reliquary.repositories.labour import Labour
+from reliquary.repositories.lists import Lists
 
 
 def utc_now() -> datetime:
@@ -65,7 +67,12 @@ class Context:
     built: int = 0
     tokens_used: dict[int, datetime] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    lists: Lists = field(init=False)
+    labour: Labour = field(default_factory=Labour)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lists", Lists(self.store, self.labour))
 
     def count(self, what: str, by: int = 1) -> None:
         """Add to a counter that /metrics shows."""

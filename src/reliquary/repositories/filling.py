@@ -18,6 +18,7 @@ from reliquary.repositories.arrival import Arrivals, strongest, verifier
 from reliquary.repositories.base import FOREVER, FileHit, Flowing, Known, Reach, Stored
 from reliquary.repositories.context import Context
 from reliquary.repositories.download import Download
+from reliquary.repositories.hot import Mark
 from reliquary.types import Entry, StoredFile, UpstreamState
 
 if TYPE_CHECKING:
@@ -55,10 +56,10 @@ class Filling:
         if warm is not None and context.monotonic() < warm[1]:
             context.used[proxy.spec.id, key.path] = context.now()
             return warm[0]
-        mark = context.hot.mark()
+        mark = context.hot.mark(proxy.spec.id, key.scope, key.path)
         row = await self._row(key)
         if row is not None:
-            await proxy.offer(row.entry.name)
+            await proxy.offer(row.entry.name, key.scope)
         if row is not None and row.blob is not None:
             if await proxy.present(row.blob, row.size):
                 return await self._stored(key, row, mark)
@@ -72,16 +73,16 @@ class Filling:
         return await (self._head(key, row, entry) if head else self._flow(key, row, entry))
 
     async def _row(self, key: FileKey) -> StoredFile | None:
-        rows = await self._context.catalog.files.find([self._proxy.spec.id], key.path)
-        if rows or self._download(key, None) is not None:
-            return rows[0] if rows else None
+        row = await self._proxy.known(key)
+        if row is not None or self._download(key, None) is not None:
+            return row
         # Only the index knows the file (an address from a lock file, on an empty cache).
         for look in (self._proxy.settle, self._proxy.look_again):
             for page in self._proxy.format.pages(key.scope):
                 await look(page)
-            rows = await self._context.catalog.files.find([self._proxy.spec.id], key.path)
-            if rows:
-                return rows[0]
+            row = await self._proxy.known(key)
+            if row is not None:
+                return row
         return None
 
     def _located(self, key: FileKey) -> Entry | None:
@@ -101,7 +102,7 @@ class Filling:
 
     # What is here
 
-    async def _stored(self, key: FileKey, row: StoredFile, mark: int) -> FileHit:
+    async def _stored(self, key: FileKey, row: StoredFile, mark: Mark) -> FileHit:
         context, proxy = self._context, self._proxy
         hit = Stored(row.blob or "", row.size or 0, row.etag, row.modified, proxy.spec)
         context.used[proxy.spec.id, key.path] = context.now()
@@ -115,7 +116,8 @@ class Filling:
             renewed = await self._revalidated(key, row, state)
             if renewed is not None:
                 return renewed
-            mark, until = context.hot.mark(), context.monotonic() + AGAIN
+            mark = context.hot.mark(proxy.spec.id, key.scope, key.path)
+            until = context.monotonic() + AGAIN
         context.hot.put(proxy.spec.id, key.path, key.scope, (hit, until), 0, mark)
         return hit
 
@@ -136,7 +138,7 @@ class Filling:
     async def _flow(
         self, key: FileKey, row: StoredFile | None, entry: Entry, state: UpstreamState | None = None
     ) -> FileHit:
-        fill = await self._join(key, row, entry, state)
+        fill = await self._join(key, entry, state)
         if key.path in self._bad or not await fill.begun():
             # Bytes that were wrong once are checked whole before anybody sees one of them.
             await fill.wait()
@@ -147,9 +149,7 @@ class Filling:
         modified, etag = (known.modified, known.etag) if known is not None else (head.modified, None)
         return Flowing(fill, head.size, etag, modified, self._proxy.spec, self._reach(key, entry))
 
-    async def _join(
-        self, key: FileKey, row: StoredFile | None, entry: Entry, state: UpstreamState | None = None
-    ) -> Fill[None]:
+    async def _join(self, key: FileKey, entry: Entry, state: UpstreamState | None = None) -> Fill[None]:
         if not self._proxy.upstreams:
             raise NotHere(f"the bytes of {key.path} are not here and {self._proxy.spec.title} asks no upstream")
         if self._bad.get(key.path, 0.0) > self._context.monotonic():
@@ -160,16 +160,16 @@ class Filling:
             entry = replace(entry, digests={}, size=None)
 
         async def lead(sink: Sink) -> None:
-            await self._lead(key, row, entry, state, sink)
+            await self._lead(key, entry, state, sink)
 
         algorithm = strongest(entry.digests)
         algorithms = [algorithm] if algorithm and algorithm != "sha256" else []
-        name = f"{self._proxy.spec.id}/{key.path}"
-        return await self._context.fills.join(name, lead, algorithms=algorithms)
+        return await self._context.fills.join(self._fill_name(key), lead, algorithms=algorithms)
 
-    async def _lead(
-        self, key: FileKey, row: StoredFile | None, entry: Entry, state: UpstreamState | None, sink: Sink
-    ) -> None:
+    def _fill_name(self, key: FileKey) -> str:
+        return f"{self._proxy.spec.id}/{key.path}"
+
+    async def _lead(self, key: FileKey, entry: Entry, state: UpstreamState | None, sink: Sink) -> None:
         """Fetch the file once, for everybody; the row appears only when the bytes are right."""
         if state is None and await self._there(key):
             return  # another process has just stored it
@@ -187,8 +187,9 @@ class Filling:
         verify = verifier(entry)
         try:
             if keep:
-                receipt = await sink.keep(verify)
-                await self._arrivals.landed(key, row, entry, receipt, head, answer.url)
+                # A file that may change shows on its page with the bytes; of others the page says all already.
+                receipt = await sink.keep(verify, early=self._proxy.format.manner(key).immutable)
+                await self._arrivals.landed(key, entry, receipt, head, answer.url)
                 reach("fill.landed")
             else:
                 receipt = await sink.finish()
@@ -247,7 +248,7 @@ class Filling:
         is honest, else made from the file it belongs to."""
         if row.entry.url is not None and self._proxy.upstreams:
             try:
-                await (await self._join(key, row, row.entry)).wait()
+                await (await self._join(key, row.entry)).wait()
             except (NotHere, CannotTell) as error:
                 log.warning("sidecar is made here", repository=self._proxy.spec.title, file=key.path, reason=str(error))
             else:
@@ -258,8 +259,11 @@ class Filling:
         derived = self._proxy.format.derive(key)
         if derived is None:
             raise NotHere(f"{self._proxy.spec.title} has no file {key.path}")
-        rows = await self._context.catalog.files.find([self._proxy.spec.id], derived.source.path)
-        if not rows or not (known or rows[0].blob):
+        coming = self._context.fills.under_way(self._fill_name(derived.source))
+        if coming is not None:
+            await coming.wait()  # its asker may have the whole of it before it has its row
+        origin = await self._proxy.known(derived.source)
+        if origin is None or not (known or origin.blob):
             raise NotHere(f"{self._proxy.spec.title} has no file {key.path}")
         source = await self.file(derived.source, head=False)
         if isinstance(source, Flowing):
@@ -275,9 +279,7 @@ class Filling:
     async def _again(self, key: FileKey) -> Stored:
         """The bytes that have just been fetched, where they were kept."""
         rows = await self._context.catalog.files.find([self._proxy.spec.id], key.path)
-        if not rows:
-            raise NotHere(f"{self._proxy.spec.title} has no file {key.path}")
-        if rows[0].blob is None:
+        if not rows or rows[0].blob is None:
             raise Unavailable(f"there is no room to keep {key.path}, which is needed whole", code="no-room")
         row = rows[0]
         return Stored(row.blob or "", row.size or 0, row.etag, row.modified, self._proxy.spec)

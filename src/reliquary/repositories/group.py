@@ -17,9 +17,11 @@ from reliquary.repositories import rules
 from reliquary.repositories.base import Contents, FileHit, Freshness, Permit, Repository, Row
 from reliquary.repositories.context import Context
 from reliquary.repositories.projection import Projection
-from reliquary.types import Action, Kind, RepositorySpec, Rule, Verdict
+from reliquary.types import Action, Kind, RepositorySpec, Rule, StoredFile, Verdict
 
 log = structlog.get_logger("reliquary.group")
+DECIDED = "\0chosen "
+"""Before a name in the hot map; no path of a page or file begins with it."""
 
 
 class Group(Projection):
@@ -46,10 +48,24 @@ class Group(Projection):
     def sources(self) -> Sequence[int]:
         return [self._spec.id, *{each.id for member in (*self.members, *self.hidden) for each in leaves(member)}]
 
-    async def chosen(self, name: str) -> Sequence[Repository]:
+    async def chosen(self, name: str, scope: str | None = None) -> Sequence[Repository]:
         """The members that may answer for a package name: the one decision for listing, file,
-        sidecar and query. Raises NotHere for a denied name."""
-        found = (await self.givers({name}))[name]
+        sidecar and query.
+
+        Args:
+            scope: the page scope that changes with the name's files; the decision is remembered
+                until it does.
+
+        Raises:
+            NotHere: the name is denied.
+        """
+        at = f"{DECIDED}{name}"
+        found: Sequence[Repository] | None = None
+        if scope is None or (found := self._context.hot.get(self._spec.id, at)) is None:
+            mark = self._context.hot.mark(self._spec.id, scope or "", at)
+            found = (await self.givers({name}))[name]
+            if scope is not None and found is not None:
+                self._context.hot.put(self._spec.id, at, scope, found, 0, mark)
         if found is None:
             raise NotHere(f"{name} is not served by {self._spec.title}: a rule forbids it", code="rule")
         return found
@@ -78,7 +94,7 @@ class Group(Projection):
     # Pages
 
     async def settle(self, key: PageKey) -> Freshness:
-        members = await self.chosen(key.name) if key.name else self.members
+        members = await self.chosen(key.name, key.scope) if key.name else self.members
         outcomes = await asyncio.gather(*(member.settle(key) for member in members), return_exceptions=True)
         fresh: list[Freshness] = []
         dead: list[Unavailable] = []
@@ -102,12 +118,12 @@ class Group(Projection):
             until = min(until, self._context.monotonic() + self._context.limits.negative_life)
         return Freshness(until, any(each.stale for each in fresh), bool(dead))
 
-    async def contents(self, key: PageKey) -> Contents:
-        members = await self.chosen(key.name) if key.name else self.members
+    async def contents(self, key: PageKey, media: str) -> Contents:
+        members = await self.chosen(key.name, key.scope) if key.name else self.members
         parts: list[tuple[Repository, Contents]] = []
         for member in members:
             try:
-                parts.append((member, await member.contents(key)))
+                parts.append((member, await member.contents(key, media)))
             except NotHere:
                 continue
         if not any(_has(part) for _, part in parts) and key.scope and not await self._legally_empty(key, parts):
@@ -119,10 +135,18 @@ class Group(Projection):
             serial=max([self._spec.serial, *(part.serial for _, part in parts)]),
         )
 
+    async def rows(self, name: str) -> Sequence[StoredFile]:
+        found: dict[str, StoredFile] = {}
+        for member in await self.chosen(name):
+            for row in await member.rows(name):
+                found.setdefault(row.entry.filename, row)
+        return list(found.values())
+
     async def _somebody_has(self, key: PageKey, members: Sequence[Repository]) -> bool:
+        media = self._format.manner(key).offers[0].media
         for member in members:
             try:
-                if _has(await member.contents(key)):
+                if _has(await member.contents(key, media)):
                     return True
             except NotHere:
                 continue
@@ -181,9 +205,13 @@ class Group(Projection):
         routed: Repository | None = self._context.hot.get(self._spec.id, key.path)
         if routed is not None:
             return await routed.file(key, head=head)
-        mark = self._context.hot.mark()
+        mark = self._context.hot.mark(self._spec.id, key.scope, key.path)
         dead: Unavailable | None = None
-        for member in await self.chosen(key.name):
+        members = await self.chosen(key.name, key.scope)
+        if members is self.members and key.name and rules.verdict(self._spec.rules, key.name) is None:
+            # Nobody in here owns the name, so no hosted member has a file of it.
+            members = [member for member in members if member.spec.kind is not Kind.HOSTED] or members
+        for member in members:
             try:
                 hit = await member.file(key, head=head)
             except NotHere:

@@ -10,7 +10,7 @@ from reliquary.repositories.base import Contents, FileHit, Freshness, Permit, Re
 from reliquary.repositories.context import Context
 from reliquary.repositories.projection import Projection
 from reliquary.repositories.shelf import HostedShelf, visible
-from reliquary.types import RepositorySpec, Rule
+from reliquary.types import RepositorySpec, Rule, StoredFile
 
 
 class Hosted(Projection):
@@ -27,7 +27,7 @@ class Hosted(Projection):
     async def settle(self, key: PageKey) -> Freshness:
         return Freshness()
 
-    async def contents(self, key: PageKey) -> Contents:
+    async def contents(self, key: PageKey, media: str) -> Contents:
         catalog = self._context.catalog
         found = await catalog.files.listed(self._spec.id, key.scope)
         names: Sequence[tuple[str, int]] = ()
@@ -43,17 +43,20 @@ class Hosted(Projection):
             serial=await catalog.packages.serial([self._spec.id], key.scope),
         )
 
+    async def rows(self, name: str) -> Sequence[StoredFile]:
+        return await self._context.catalog.files.of_package(self._spec.id, name)
+
     async def file(self, key: FileKey, *, head: bool = False) -> FileHit:
         context = self._context
         hit: Stored | None = context.hot.get(self._spec.id, key.path)
         if hit is not None:
             return hit
-        mark = context.hot.mark()
+        mark = context.hot.mark(self._spec.id, key.scope, key.path)
         rows = await context.catalog.files.find([self._spec.id], key.path)
         if not rows:
             raise NotHere(f"{self._spec.title} has no file {key.path}")
         row = rows[0]
-        await self.offer(row.entry.name)
+        await self.offer(row.entry.name, row.entry.scope)
         if row.blob is None or not await self.present(row.blob, row.size):
             context.count("blobs_missing")
             raise CannotTell(f"the bytes of {key.path} are missing from the store; run reliquary verify")

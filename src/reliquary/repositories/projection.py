@@ -6,16 +6,19 @@ So a publish costs the same in a project of ten files and of ten thousand, and i
 
 from __future__ import annotations
 
-import asyncio
+import gzip
 import hashlib
+import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from backports import zstd
 from isal import igzip
 
 from reliquary.blobs.base import BlobStore
-from reliquary.errors import CannotTell, NotHere
+from reliquary.errors import CannotTell, Malformed, NotHere
 from reliquary.formats.base import FileKey, Format, Listed, Listing, PageKey, Pen, Rendered
 from reliquary.repositories.base import Contents, FileHit, Freshness, PageHit
 from reliquary.repositories.context import Context
@@ -26,6 +29,8 @@ SMALL = 1024
 """Pages below this many bytes are sent plain: a coding would not pay."""
 KEPT = 262_144
 """Bodies up to this many bytes stay in memory; larger ones go out from the store."""
+FACTS = "\0facts "
+"""Before a package's name in the hot map; no path of a page or file begins with it."""
 HEAVY = 400
 """Listings of more files than this are assembled in a thread."""
 
@@ -64,7 +69,7 @@ class Projection:
     async def settle(self, key: PageKey) -> Freshness:
         raise NotImplementedError
 
-    async def contents(self, key: PageKey) -> Contents:
+    async def contents(self, key: PageKey, media: str) -> Contents:
         raise NotImplementedError
 
     def sources(self) -> Sequence[int]:
@@ -83,20 +88,22 @@ class Projection:
     async def _lookup(self, key: PageKey, media: str, codings: Sequence[str]) -> PageHit:
         context = self._context
         freshness = await self.settle(key)
-        mark = context.hot.mark()  # what is dropped from here on is not taken in
+        mark = context.hot.mark(self._spec.id, key.scope, key.path)  # what is dropped from here on is not taken in
         rows, _ = await context.catalog.pages.find(self._spec.id, key.path)
         row = _choose(rows, media, codings)
         partial = False
         if row is None or not await self.present(row.blob, row.size):
             partial = freshness.partial
+            other = any(each.media == media and not each.dirty for each in rows) and not partial
             row = await context.flights.join(
                 # An asker never joins a rendering begun before a change that it may know of.
                 ("render", context.hot, mark, self._spec.id, key.path, media, codings[0], partial),
-                lambda: self._render(key, media, codings, keep=not partial),
+                lambda: self._render(key, media, codings, keep=not partial, other=other),
             )
         hit = await self._hit(row, freshness, partial)
         shown: Shown | None = context.hot.get(self._spec.id, key.path)
-        if shown is None or shown.until != freshness.until or mark != context.hot.mark():
+        changed = mark != context.hot.mark(self._spec.id, key.scope, key.path)
+        if shown is None or shown.until != freshness.until or changed:
             shown = Shown(freshness.until, freshness.stale, partial)
         shown.variants[media, row.coding] = hit
         if not partial and not row.dirty:
@@ -120,25 +127,38 @@ class Projection:
             partial=partial,
         )
 
-    async def _render(self, key: PageKey, media: str, codings: Sequence[str], *, keep: bool) -> StoredPage:
-        """Assemble one media type; keep it plain and in the coding asked for, unless it lacks a
-        member that is down."""
+    async def _render(self, key: PageKey, media: str, codings: Sequence[str], *, keep: bool, other: bool) -> StoredPage:
+        """Assemble one media type; keep it in the coding asked for, unless it lacks a member that
+        is down."""
         context, coding = self._context, codings[0]
         seen = await context.catalog.changes.latest()
         built = context.built
-        contents = await self.contents(key)
-        context.count("pages_rendered")
-        page = await self._assemble(key, contents, media)
-        rows = [await self._keep(key, page, page.body, IDENTITY)]
-        if coding != IDENTITY and (len(page.body) >= SMALL or IDENTITY not in codings):
-            packed = await asyncio.to_thread(compress, page.body, coding)
-            rows.append(await self._keep(key, page, packed, coding))
+        page = await self._sibling(key, media) if other else None
+        if page is None:
+            contents = await self.contents(key, media)
+            context.count("pages_rendered")
+            page = await self._assemble(key, contents, media)
+        if len(page.body) < SMALL and IDENTITY in codings:
+            coding = IDENTITY
+        row = await self._keep(key, page, coding)
         if not keep:
-            return rows[-1]
+            return row
         stored = await context.catalog.pages.write(
-            self._spec.id, rows, seen=seen, built=built, sources=self.sources(), scope=key.scope
+            self._spec.id, [row], seen=seen, built=built, sources=self.sources(), scope=key.scope
         )
-        return stored[-1]
+        return stored[0]
+
+    async def _sibling(self, key: PageKey, media: str) -> Rendered | None:
+        """The page as it is kept in another coding: in each it says the same. None where there is none."""
+        rows, _ = await self._context.catalog.pages.find(self._spec.id, key.path)
+        for row in rows:
+            if row.media != media or row.dirty:
+                continue
+            with suppress(NotHere, CannotTell, Malformed):  # then it is made anew
+                body = await _whole(self._context.store, row.blob, row.size)
+                plain = await self._context.labour.do(partial(unpack, body, row.coding), begun=True)
+                return Rendered(row.path, row.media, plain, row.headers)
+        return None
 
     async def _assemble(self, key: PageKey, contents: Contents, media: str) -> Rendered:
         listing = Listing(
@@ -154,13 +174,21 @@ class Projection:
             return self._format.assemble([key], listing, pen, media)
 
         heavy = len(listing.files) + len(listing.names) > HEAVY
-        pages = await asyncio.to_thread(work) if heavy else work()
+        pages = await self._context.labour.do(work, begun=True) if heavy else work()
         for page in pages:
             if page.path == key.path and page.media == media:
                 return page
         raise NotHere(f"{key.path} is not offered as {media}")
 
-    async def _keep(self, key: PageKey, page: Rendered, body: bytes, coding: str) -> StoredPage:
+    async def _keep(self, key: PageKey, page: Rendered, coding: str) -> StoredPage:
+        body = page.body
+        if coding != IDENTITY:
+            heavy = len(body) > KEPT
+            body = (
+                await self._context.labour.do(partial(compress, body, coding), begun=True)
+                if heavy
+                else compress(body, coding)
+            )
         receipt = await self._context.store.put(body, durable=False)
         etag = hashlib.sha256(f"{page.media} {coding} {receipt.blob}".encode()).hexdigest()[:40]
         return StoredPage(
@@ -179,9 +207,16 @@ class Projection:
         public = self._context.limits.public_url
         return f"{public.rstrip('/')}/{self._spec.title}/" if public else None
 
-    async def offer(self, name: str) -> None:
-        """Raise NotHere when the format withholds the files of a package with these facts."""
-        reason = self._format.withheld(await self._context.catalog.packages.properties(self._spec.id, name))
+    async def offer(self, name: str, scope: str) -> None:
+        """Raise NotHere when the format withholds the files of a package with these facts, which
+        are remembered until something of the scope changes."""
+        context, at = self._context, f"{FACTS}{name}"
+        facts = context.hot.get(self._spec.id, at)
+        if facts is None:
+            mark = context.hot.mark(self._spec.id, scope, at)
+            facts = await context.catalog.packages.properties(self._spec.id, name)
+            context.hot.put(self._spec.id, at, scope, facts, 0, mark)
+        reason = self._format.withheld(facts)
         if reason is not None:
             raise NotHere(f"{name} has no files to offer: {reason}", code="withheld")
 
@@ -216,6 +251,16 @@ def compress(body: bytes, coding: str) -> bytes:
     if coding == "zstd":
         return bytes(zstd.compress(body, level=3))
     raise ValueError(coding)
+
+
+def unpack(body: bytes, coding: str) -> bytes:
+    """What `compress` packed; raises Malformed for anything else."""
+    try:
+        if coding == "gzip":
+            return gzip.decompress(body)
+        return bytes(zstd.decompress(body)) if coding == "zstd" else body
+    except (zlib.error, zstd.ZstdError, OSError, EOFError) as error:
+        raise Malformed("a rendered page is damaged on the disk") from error
 
 
 async def _whole(store: BlobStore, blob: str, size: int) -> bytes:

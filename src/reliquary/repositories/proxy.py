@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import partial
 from typing import cast
 
 import structlog
 
 from reliquary.access.globs import matches
 from reliquary.blobs.sweep import Sweepable, remove
+from reliquary.catalog.records import Touched
 from reliquary.errors import Malformed, NotHere, Unavailable, WrongMethod
 from reliquary.failpoints import reach
 from reliquary.formats.base import Call, FileKey, Format, PageKey, Reading, Shelf, Source
 from reliquary.repositories import rules
-from reliquary.repositories.absorb import absorb
+from reliquary.repositories.absorb import Absorption
 from reliquary.repositories.base import Contents, FileHit, Freshness, Permit, Repository, Row
 from reliquary.repositories.context import Context
 from reliquary.repositories.filling import Filling
 from reliquary.repositories.flight import turn
-from reliquary.repositories.projection import Projection
+from reliquary.repositories.lists import Held, row_of, unfetched
+from reliquary.repositories.projection import HEAVY, Projection
 from reliquary.repositories.shelf import ProxyShelf
-from reliquary.types import Action, RepositorySpec, Rule, UpstreamState
+from reliquary.types import Action, Entry, RepositorySpec, Rule, StoredFile, UpstreamState
 from reliquary.upstream.base import Document, Missing, Unchanged, Upstream, Validators
 
 log = structlog.get_logger("reliquary.proxy")
@@ -156,27 +157,32 @@ class Proxy(Projection):
                 await self._refresh(key, state)
 
     async def _refresh(self, key: PageKey, state: UpstreamState | None) -> None:
+        # A document that was lost is fetched whole: "unchanged" would be of no use.
+        known = state if state is not None and await self._context.lists.have(state.body) else None
         for upstream in self._upstreams:
             url = self._format.locate(key, upstream.base)
             if url is None:
                 continue
             self._context.count("upstream_pages")
-            outcome = await upstream.fetch(url, headers=self._format.ask(key), validators=_validators(state, url))
+            outcome = await upstream.fetch(url, headers=self._format.ask(key), validators=_validators(known, url))
             if isinstance(outcome, Missing):
                 continue
             if isinstance(outcome, Unchanged):
-                if state is None:
+                if known is None:
                     raise Unavailable("the upstream answered 304 to a request without validators")
-                await self._confirm(key, state)
+                await self._confirm(key, known)
             else:
                 await self._take(key, state, url, outcome)
             return
         await self._gone(key, state)
 
     async def _confirm(self, key: PageKey, state: UpstreamState) -> None:
-        now = self._context.now()
-        await self._context.catalog.pages.set_state(self._spec.id, replace(state, checked_at=now, gone_at=None))
+        fresh = replace(state, checked_at=self._context.now(), gone_at=None)
+        await self._context.catalog.pages.confirm(self._spec.id, fresh, self._touched(key))
         self._remember(key)
+
+    def _touched(self, key: PageKey) -> Touched:
+        return Touched(scopes=(key.scope,), groups=self._groups)
 
     def _remember(self, key: PageKey, *, stale: bool = False) -> None:
         """The upstream just told: what said otherwise is forgotten, here and in the groups."""
@@ -185,25 +191,79 @@ class Proxy(Projection):
         self._context.hot.drop((self._spec.id, *self._groups), (key.scope,))
 
     async def _take(self, key: PageKey, state: UpstreamState | None, url: str, document: Document) -> None:
-        """A new document: parsed whole before it replaces anything."""
-        digest = hashlib.sha256(document.body).hexdigest()
+        """A new document: read whole before it replaces anything."""
+        source = Source(document.url, document.content_type, document.body, document.headers)
+        now = self._context.now()
         fresh = UpstreamState(
             path=key.path,
             url=url,
             status=200,
-            checked_at=self._context.now(),
+            checked_at=now,
             etag=document.validators.etag,
             modified=document.validators.modified,
-            body=digest,
+            body=await self._context.lists.keep(source),
+            since=(state.since if state is not None else None) or now,
         )
-        if state is not None and state.status == 200 and state.body == digest and state.gone_at is None:
+        if state is not None and state.status == 200 and state.body == fresh.body:
             await self._confirm(key, fresh)
             return
-        source = Source(document.url, document.content_type, document.body, document.headers)
-        if key.children is not None:
-            await self._context.store.put(document.body, durable=False)
-        await absorb(self, self._context, key, source, fresh, first=state is None)
+        held = await self._context.lists.read(source, partial(self.read, key))
+        absorption = Absorption(self._spec.title, self._format, held, await self.held(key, state), now)
+        await self._context.catalog.files.sync(
+            self._spec.id,
+            key.scope,
+            absorption.renew,
+            properties={key.name: dict(held.reading.properties)} if key.name else {},
+            state=fresh,
+            touched=self._touched(key),
+            now=now,
+            changed=absorption.changed,
+        )
+        self._context.lists.remember(self._spec.id, key.path, fresh.body or "", held)
         self._remember(key)
+
+    async def held(self, key: PageKey, state: UpstreamState | None) -> Held | None:
+        """What the kept document of a page lists; None where there is none."""
+        if state is None or state.body is None:
+            return None
+        return await self._context.lists.held(self._spec.id, key.path, state.body, partial(self.read, key))
+
+    async def known(self, key: FileKey) -> StoredFile | None:
+        """A file's row, or what the kept documents say of it; the upstream is asked only where a document
+        was lost. Raises NotHere, Unavailable then."""
+        found = await self._context.catalog.files.find([self._spec.id], key.path)
+        if found:
+            return found[0]
+        for page in self._format.pages(key.scope):
+            state = await self._context.catalog.pages.state(self._spec.id, page.path)
+            if state is None or state.body is None:
+                continue
+            entry = await self._entry(page, state, key)
+            if entry is not None:
+                return unfetched(self._spec.id, entry, state.since or state.checked_at)
+        return None
+
+    async def _entry(self, page: PageKey, state: UpstreamState, key: FileKey) -> Entry | None:
+        """A file's entry in the document that is kept for a page; one that was lost is fetched again."""
+        lists, read = self._context.lists, partial(self.read, page)
+        entry = await lists.find(self._spec.id, page.path, state.body or "", key, read)
+        if entry is not None or not self._upstreams or await lists.have(state.body):
+            return entry
+        await self.refresh(page)
+        fresh = await self._context.catalog.pages.state(self._spec.id, page.path)
+        return await lists.find(self._spec.id, page.path, (fresh and fresh.body) or "", key, read)
+
+    async def rows(self, name: str) -> Sequence[StoredFile]:
+        """The package's files, those that were never asked for too, as far as pages were read."""
+        found = {row.entry.key: row for row in await self._context.catalog.files.of_package(self._spec.id, name)}
+        for page in self._format.pages(name):
+            state = await self._context.catalog.pages.state(self._spec.id, page.path)
+            held = await self.held(page, state)
+            if state is not None and held is not None:
+                since = state.since or state.checked_at
+                entries = [entry for entry in held.reading.entries if entry.key not in found]
+                found |= {entry.key: unfetched(self._spec.id, entry, since) for entry in entries}
+        return list(found.values())
 
     async def _gone(self, key: PageKey, state: UpstreamState | None) -> None:
         """Every upstream says it has no such page: an outage for a root, else an answer."""
@@ -221,39 +281,51 @@ class Proxy(Projection):
         self._missing[key.path] = now + self._context.limits.negative_life
         raise NotHere(f"the upstream of {self._spec.title} has no {key.name or key.path}")
 
-    async def contents(self, key: PageKey) -> Contents:
+    async def contents(self, key: PageKey, media: str) -> Contents:
         catalog = self._context.catalog
-        found = await catalog.files.listed(self._spec.id, key.scope)
-        names = await self._names(key) if key.children is not None else ()
-        properties = await catalog.packages.properties(self._spec.id, key.name) if key.name else {}
+        held = await self._held(key)
+        rows = await catalog.files.in_scope(self._spec.id, key.scope)
+        heavy = held is not None and media not in held.rows and len(held.places) > HEAVY
+        merge = partial(self._merged, held, rows, media)
+        found = await self._context.labour.do(merge, begun=True) if heavy else merge()
+        names: Sequence[str] = held.reading.names if held is not None and key.children is not None else ()
         if self._spec.rules:
             found = [row for row in found if rules.admits(self._spec.rules, row.name)]
             names = [name for name in names if rules.admits(self._spec.rules, name)]
         return Contents(
-            rows=[Row(row.key, row.name, row.filename, row.version, row.fragment) for row in found],
+            rows=found,
             names=[(name, 0) for name in names],
-            properties=properties,
+            properties=held.reading.properties if held is not None and key.name else {},
             serial=await catalog.packages.serial([self._spec.id], key.scope),
         )
 
-    async def _names(self, key: PageKey) -> Sequence[str]:
-        """Child names, read again from the upstream's document: lists of names have no rows."""
-        state = await self._context.catalog.pages.state(self._spec.id, key.path)
-        if state is None or state.body is None:
-            return ()
-        try:
-            body = b"".join([chunk async for chunk in self._context.store.read(state.body)])
-        except NotHere:
-            await self._context.catalog.pages.set_state(
-                self._spec.id, replace(state, body=None, checked_at=state.checked_at - timedelta(days=1))
-            )
-            return ()
-        return (await asyncio.to_thread(self.read, key, Source(state.url, "", body))).names
+    def _merged(self, held: Held | None, stored: Sequence[StoredFile], media: str) -> Sequence[Row]:
+        """What the document lists, as the rows know better, and what only rows list."""
+        listed = held.listed(self._format, media) if held is not None else []
+        if not stored:
+            return listed
+        known = {row.entry.key: row.entry for row in stored}
+        found = [
+            row if (entry := known.pop(row.key, None)) is None else row_of(self._format, entry, media) for row in listed
+        ]
+        return found + [row_of(self._format, entry, media) for entry in known.values() if entry.listed]
 
-    def read(self, key: PageKey, source: Source) -> Reading:
+    async def _held(self, key: PageKey) -> Held | None:
+        """What the settled page lists; a document that was lost is fetched again. Raises Unavailable."""
+        pages = self._context.catalog.pages
+        state = await pages.state(self._spec.id, key.path)
+        held = await self.held(key, state)
+        if held is None and state is not None and state.status == 200 and self._upstreams:
+            log.warning("a kept page was lost", repository=self._spec.title, page=key.path)
+            await pages.set_state(self._spec.id, replace(state, body=None))
+            await self.refresh(key)
+            held = await self.held(key, await pages.state(self._spec.id, key.path))
+        return held
+
+    def read(self, key: PageKey, source: Source, file: FileKey | None = None) -> Reading:
         """The format's reading of a document; Unavailable where it is not what was asked for."""
         try:
-            return self._format.read(key, source)
+            return self._format.read(key, source, file)
         except Malformed as error:
             raise Unavailable(f"the upstream of {self._spec.title} sent no usable page: {error.message}") from error
 

@@ -19,7 +19,7 @@ from reliquary.repositories import rules
 from reliquary.repositories.base import Permit
 from reliquary.repositories.context import Context
 from reliquary.repositories.rows import new_file
-from reliquary.types import Action, Digests, Entry, RepositorySpec, Rule, Verdict
+from reliquary.types import Action, Digests, Entry, RepositorySpec, Rule, StoredFile, Verdict
 from reliquary.upstream.base import Document
 
 if TYPE_CHECKING:
@@ -34,6 +34,11 @@ FORWARDED = 33_554_432
 def visible(properties: Mapping[str, str]) -> dict[str, str]:
     """The properties that formats may see: not those that remember removed file names."""
     return {name: value for name, value in properties.items() if not name.startswith(TOMBSTONE)}
+
+
+def known(row: StoredFile) -> Entry:
+    """A row's entry, with the size of its bytes where they are here."""
+    return replace(row.entry, size=row.entry.size if row.blob is None else row.size)
 
 
 class _Written:
@@ -94,7 +99,7 @@ class _Shelf:
 
     async def entries(self, name: str) -> Sequence[Entry]:
         rows = await self._context.catalog.files.of_package(self._spec.id, name)
-        return [replace(row.entry, size=row.entry.size if row.blob is None else row.size) for row in rows]
+        return [known(row) for row in rows]
 
     async def names(self) -> Sequence[tuple[str, int]]:
         found = await self._context.catalog.packages.packages(self._spec.id)
@@ -174,7 +179,7 @@ class HostedShelf(_Shelf):
     async def add(
         self, additions: Sequence[tuple[Entry, Received | bytes]], *, exclusive: bool = True, replace: bool = False
     ) -> bool:
-        files = [await self._commit(entry, received) for entry, received in additions]
+        files = await self._commit_all(additions)
         reach("publish.stored")
         listed = next(file.entry for file in files if file.entry.listed)
         touched = self._touched([file.entry for file in files if file.entry.listed])
@@ -192,6 +197,16 @@ class HostedShelf(_Shelf):
         self._context.count("published", int(new))
         reach("publish.before-answer")
         return new
+
+    async def _commit_all(self, additions: Sequence[tuple[Entry, Received | bytes]]) -> list[NewFile]:
+        """All at once: what asks the disk to flush at the same time waits for one flush."""
+        work = (self._commit(entry, received) for entry, received in additions)
+        found: list[NewFile] = []
+        for each in await asyncio.gather(*work, return_exceptions=True):
+            if isinstance(each, BaseException):
+                raise each
+            found.append(each)
+        return found
 
     async def _confirm(self, files: Sequence[NewFile], touched: Touched) -> None:
         """A cache that made room at this very moment may have thrown out bytes that both had: only
@@ -294,7 +309,7 @@ class ProxyShelf(_Shelf):
     async def entries(self, name: str) -> Sequence[Entry]:
         for page in self._proxy.format.pages(name):
             await self._proxy.settle(page)
-        return await super().entries(name)
+        return [known(row) for row in await self._proxy.rows(name)]
 
     async def forward(self, path: str, headers: Mapping[str, str]) -> Reply:
         """Ask each upstream in turn, beside its index."""

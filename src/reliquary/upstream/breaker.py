@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import math
 from collections.abc import Callable
+from contextlib import suppress
 
 from reliquary.errors import Unavailable
+
+log = logging.getLogger("reliquary.upstream")
 
 
 class Breaker:
@@ -33,6 +38,17 @@ class Breaker:
         self._open_until: float | None = None
         self._rest_until = -math.inf
         self._probing = False
+        self._probed = asyncio.Event()
+
+    @property
+    def probing(self) -> bool:
+        """Whether somebody is finding out if the host answers again."""
+        return self._probing
+
+    async def probed(self, patience: float) -> None:
+        """Wait until the probe under way is over, at most ``patience`` seconds."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._probed.wait(), patience)
 
     @property
     def open(self) -> bool:
@@ -58,11 +74,13 @@ class Breaker:
         if self._probing:
             raise self._refusal("is being probed", self._cooldown)
         self._probing = True
+        self._probed.clear()
         return True
 
     def leave(self) -> None:
         """The probe is over, whatever came of it."""
         self._probing = False
+        self._probed.set()
 
     def succeed(self) -> None:
         """The host answered."""
@@ -76,6 +94,9 @@ class Breaker:
         now = self._clock()
         if self._open_until is None and self._failed >= self._failures:
             self._open_until = now + self._span
+            log.warning(
+                "the upstream %s failed %d times and is left alone for %g s", self._host, self._failed, self._span
+            )
         elif self._open_until is not None and now >= self._open_until:
             self._span = min(self._span * 2, self._longest)
             self._open_until = now + self._span

@@ -41,6 +41,7 @@ from reliquary.upstream.fetch import (
     seconds_to_wait,
     validators_of,
 )
+from reliquary.upstream.names import Names
 from reliquary.upstream.policy import Outgoing, UpstreamPolicy
 from reliquary.upstream.wire import ERRORS, CountingStream, Transport, explain, origin, port_of, quiet_client
 
@@ -156,7 +157,7 @@ class HttpUpstream:
         self._guard = Guard(
             host,
             port,
-            resolve=resolve,
+            resolve=Names(resolve, clock),
             private=policy.private_addresses,
             proxied=outgoing.proxy(self._base.scheme, host, port) is not None,
         )
@@ -304,6 +305,9 @@ class HttpUpstream:
         if self._credentials is not None and origin(target) == origin(self._base):
             headers["authorization"] = self._credentials
         policy = self._policy
+        if host.probing:
+            # Refused now, a client would fail although the host may be there again.
+            await host.probed(policy.cooldown)
         probe = host.enter()
         try:
             # A head that drips in byte by byte never lets a single read time out.

@@ -13,13 +13,17 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
+from weakref import WeakValueDictionary
 
 import httpcore2
 import httpx2
 
 from reliquary.upstream.addresses import Guard
 from reliquary.upstream.policy import Outgoing, UpstreamPolicy
+from reliquary.upstream.stream import Stream
 
+HANDSHAKES = 8
+"""Connections to one host that are being opened at a time."""
 BLANK_LINE = re.compile(rb"\n\r?\n")
 INTERIM = re.compile(rb"HTTP/[0-9.]+ 1")
 ERRORS = (
@@ -57,8 +61,9 @@ class CountingStream(httpcore2.AsyncNetworkStream):
     """A connection that knows how many body bytes came since the last request was written, so that bytes
     beyond the announced length are seen and never taken for the head of the next answer."""
 
-    def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
+    def __init__(self, stream: httpcore2.AsyncNetworkStream, gate: asyncio.Semaphore) -> None:
         self._stream = stream
+        self._gate = gate
         self._head: bytearray | None = bytearray()
         self._spoiled = False
         self.received = 0
@@ -94,7 +99,8 @@ class CountingStream(httpcore2.AsyncNetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.AsyncNetworkStream:
         """Begin TLS; the name is checked, not the address."""
-        return CountingStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+        async with self._gate:
+            return CountingStream(await self._stream.start_tls(ssl_context, server_hostname, timeout), self._gate)
 
     def get_extra_info(self, info: str) -> Any:
         """What the pool asks about; a spoiled connection counts as hung up, so the pool drops it."""
@@ -111,7 +117,7 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
 
     def __init__(self, guard: Guard | None) -> None:
         self._guard = guard
-        self._inner = httpcore2.AnyIOBackend()
+        self._gates: WeakValueDictionary[tuple[str, int], asyncio.Semaphore] = WeakValueDictionary()
 
     async def connect_tcp(
         self,
@@ -122,15 +128,20 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
         """Connect to the first address that answers within ``timeout`` seconds."""
-        async with asyncio.timeout(timeout):
+        # A burst of handshakes would starve itself: each waits its turn, and only then for the host.
+        gate = self._gates.get((host, port)) or asyncio.Semaphore(HANDSHAKES)
+        self._gates[host, port] = gate
+        async with gate, asyncio.timeout(timeout):
             addresses = [host] if self._guard is None else await self._guard.admit(host, port)
             for left in range(len(addresses) - 1, 0, -1):
                 with suppress(httpcore2.ConnectError, httpcore2.ConnectTimeout):
-                    return await self._dial(addresses[-left - 1], port, (timeout or 5) / (left + 1))
-            return await self._dial(addresses[-1], port, timeout)
+                    return await self._dial(addresses[-left - 1], port, (timeout or 5) / (left + 1), gate)
+            return await self._dial(addresses[-1], port, timeout, gate)
 
-    async def _dial(self, address: str, port: int, timeout: float | None) -> httpcore2.AsyncNetworkStream:
-        return CountingStream(await self._inner.connect_tcp(address, port, timeout))
+    async def _dial(
+        self, address: str, port: int, timeout: float | None, gate: asyncio.Semaphore
+    ) -> httpcore2.AsyncNetworkStream:
+        return CountingStream(await Stream.connect(address, port, timeout), gate)
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -192,7 +203,7 @@ class Transport(httpx2.AsyncBaseTransport):
                 ssl_context=self._tls,
                 proxy=None if proxy is None else self._proxy(httpx2.URL(proxy)),
                 max_connections=self._policy.max_connections,
-                max_keepalive_connections=16,
+                max_keepalive_connections=self._policy.max_connections,
                 keepalive_expiry=30.0,
                 network_backend=GuardedBackend(self._guard if proxy is None else None),
             )

@@ -54,7 +54,7 @@ class Quick:
         key, tag = _key(target, headers)
         ready = self._ready.get(key) if key is not None else None
         context = self.context
-        if ready is None or ready.mark != context.hot.mark() or context.monotonic() >= ready.until:
+        if ready is None or ready.mark != context.hot.drops or context.monotonic() >= ready.until:
             return None
         if not tag:
             context.count("requests")
@@ -91,7 +91,7 @@ class Quick:
             self._held = 0
         lines = _lines(shared)
         self._ready[key] = Ready(
-            mark=self.context.hot.mark(),
+            mark=self.context.hot.drops,
             until=shown.until,
             etag=quoted(hit.etag).encode(),
             found=b"HTTP/1.1 200 OK\r\n" + lines + _lines(more),

@@ -13,7 +13,7 @@ from reliquary.errors import SettingsError
 from reliquary.formats.base import Format
 from reliquary.repositories.build import Estate
 from reliquary.repositories.context import Context
-from reliquary.types import Actor, RepositorySpec
+from reliquary.types import Actor, Change, RepositorySpec
 from reliquary.web.identity import Trust
 from reliquary.web.quick import Quick
 
@@ -81,7 +81,7 @@ class State:
         await self.catch_up()
 
     async def _read_changes(self) -> None:
-        while changes := await self.context.catalog.changes.since(self._seen):
+        while changes := await self._changes():
             for change in changes:
                 if change.scope is not None and change.repository_id is not None:
                     ids = (change.repository_id, *self.estate.around(change.repository_id))
@@ -89,6 +89,10 @@ class State:
             if any(change.scope is None for change in changes):
                 await self.reload()
             self._seen = changes[-1].seq
+
+    async def _changes(self) -> Sequence[Change]:
+        found = self._watch.since(self._seen)
+        return await self.context.catalog.changes.since(self._seen) if found is None else found
 
     async def reload(self) -> None:
         """Make new snapshots from the catalog; what cannot be built leaves the old ones in force."""

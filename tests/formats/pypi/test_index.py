@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -133,6 +133,14 @@ def test_upload_times(micro: int, text: str) -> None:
     assert file["upload-time"] == "2026-01-02T" + text
 
 
+@pytest.mark.parametrize("hours", [-5, 0, 3])
+def test_upload_times_of_other_zones(hours: int) -> None:
+    moment = datetime(2026, 1, 2, 12, 30, tzinfo=timezone(timedelta(hours=hours)))
+    (file,) = as_json([entry(published=moment)])["files"]
+    ((attributes, _),) = anchors(as_html([entry(published=moment)]))
+    assert file["upload-time"] == attributes["data-upload-time"] == f"2026-01-02T{12 - hours:02}:30:00Z"
+
+
 def test_versions_are_the_files_own_once_each() -> None:
     files = [entry("demo-1.0.tar.gz"), entry(), entry("demo-x.zip", "x-legacy"), entry("demo-2.tar.gz", "2")]
     assert as_json(files)["versions"] == ["1.0", "x-legacy", "2"]
@@ -187,8 +195,21 @@ def test_provenance_is_absolute_https_or_absent(link: object) -> None:
     assert good.count(b'provenance":"https://') == good.count(b'data-provenance="https://') == 1
 
 
-def test_a_sidecar_has_no_fragment() -> None:
-    assert FORMAT.fragment(entry(listed=False)) == b""
+@pytest.mark.parametrize("media", [None, JSON_V1, HTML, HTML_V1])
+def test_a_sidecar_has_no_fragment(media: str | None) -> None:
+    assert FORMAT.fragment(entry(listed=False), media) == b""
+
+
+@pytest.mark.parametrize("media", [JSON_V1, HTML, HTML_V1])
+@pytest.mark.parametrize("size", [5, None])
+def test_a_page_needs_no_more_of_a_file_than_its_own_type(media: str, size: int | None) -> None:
+    files = [entry(), entry("demo-2}.zip", "2", size=size, data={"yanked": "a\nb", "core_metadata": True})]
+    whole = listing(files)
+    parts = Listing([Listed(one.filename, one.version, FORMAT.fragment(one, media)) for one in files], serial=7)
+    assert FORMAT.assemble([PAGE], parts, PEN, media) == FORMAT.assemble([PAGE], whole, PEN, media)
+    assert all(
+        len(part.fragment) < len(all_of_it.fragment) for part, all_of_it in zip(parts.files, whole.files, strict=True)
+    )
 
 
 def test_the_list() -> None:
@@ -236,4 +257,4 @@ def test_our_own_pages_can_be_read_back() -> None:
         assert first.url == f"http://other.example/pypi/main/{given.key}"
         assert (sidecar.key, sidecar.listed, sidecar.digests) == (given.key + ".metadata", False, {"sha256": "c" * 64})
         assert sidecar.url == f"{first.url}.metadata"
-        assert reading.properties == {"status": "active", "serial": "7"}
+        assert reading.properties == {}

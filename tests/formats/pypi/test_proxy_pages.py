@@ -143,7 +143,7 @@ def test_a_local_name_hides_the_upstreams(server: Running, upstream: Upstream) -
     there = theirs.here.replace("/pypi/proxy/", "/pypi/all/")
     for path in (there, there + ".metadata"):
         assert get(server, path).status == 404
-    assert stored(server, theirs.here) is None, "a hidden name is not cached either"
+    assert stored(server, theirs.here, arriving=False) is None, "a hidden name is not cached either"
     assert get(server, the_file(server, "ours", "all")["path"]).body == mine
 
 

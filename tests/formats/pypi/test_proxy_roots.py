@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.playground import FRESH, get, noise, settings, sha256, wheel_name
+from tests.faults.playground import FRESH, get, noise, settings, sha256, stored, wheel_name
 from tests.formats.pypi.artefacts import metadata, wheel
 from tests.formats.pypi.proxying import page, the_file
 from tests.running import Running, running
@@ -133,6 +133,7 @@ def test_an_html_index_says_1_0_until_sizes_are_known(server: Running, shared: U
     assert "/u-" in address
     got = get(server, f"/pypi/proxy/{address}")
     assert got.body == data
+    assert stored(server, f"/pypi/proxy/{address}")
     for _ in range(2):
         one, other = page(server, "bare")["files"]
         assert one["url"] == first["files"][0]["url"], "an address stays what it was"
@@ -184,6 +185,7 @@ def test_new_bytes_under_an_old_name_get_an_address_of_their_own(server: Running
         assert row["hashes"] == {"sha256": sha256(data)}
         paths.append(row["path"])
         assert get(server, row["path"]).body == data
+        assert stored(server, row["path"])
     assert [get(server, path).body for path in paths] == [old, new], "old lock files still work"
     assert get(server, paths[0] + ".metadata").status == 200
     shared.stop()

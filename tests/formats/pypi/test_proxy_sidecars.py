@@ -86,6 +86,7 @@ def test_a_digest_that_is_a_lie_is_corrected_by_the_wheel(server: Running, upstr
     path = the_file(server, "lied")["path"]
     assert get(server, path + ".metadata").body == lie, "nothing is known yet that contradicts it"
     assert get(server, path).body == data
+    assert stored(server, path)
     for _ in range(2):  # the page is asked for anew each time
         assert the_file(server, "lied")["core-metadata"] == {"sha256": sha256(raw)}
         got = get(server, path + ".metadata")
@@ -173,6 +174,7 @@ def test_an_odd_dist_info_folder_is_found(server: Running, upstream: Upstream) -
     lay_wheel(upstream, "odd-name", data)
     file = the_file(server, "odd-name")
     assert get(server, file["path"]).body == data
+    assert stored(server, file["path"])
     known = the_file(server, "odd-name")
     assert known["core-metadata"] == {"sha256": sha256(raw)}
     assert get(server, known["path"] + ".metadata").body == raw

@@ -69,7 +69,7 @@ async def test_a_wheel_becomes_a_file_and_its_metadata() -> None:
     assert entry.digests == {name: digest(name, data) for name in ("sha256", "md5", "blake2b_256")}
     assert entry.data == {"requires_python": ">=3.8", "core_metadata": {"sha256": digest("sha256", raw)}}
     assert (sidecar.listed, sidecar.digests) == (False, {"sha256": digest("sha256", raw)})
-    assert shelf.asked[0] == (Action.PUBLISH, "demo")
+    assert shelf.asked == [(Action.PUBLISH, "demo")]
 
 
 async def test_an_sdist_without_pyversion_has_no_sidecar() -> None:

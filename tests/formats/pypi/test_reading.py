@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.version import InvalidVersion, Version
 
 from reliquary.errors import Malformed
 from reliquary.formats.base import PageKey, Reading, Source
 from reliquary.formats.pypi import FORMAT
-from reliquary.formats.pypi.names import normal_version, version_in
+from reliquary.formats.pypi.names import normal_version, normalise, version_in
 
 PAGE = PageKey("simple/demo/", "demo", "demo")
 ROOT = PageKey("simple/", "", children="")
@@ -65,7 +67,7 @@ def test_a_full_json_file() -> None:
     }
     assert sidecar.url == "https://files.example/ab/demo-1.0.0-py3-none-any.whl.metadata"
     assert (sidecar.listed, sidecar.digests) == (False, {"sha256": "b" * 64})
-    assert reading.properties == {"status": "deprecated", "status-reason": "use other", "serial": "12"}
+    assert reading.properties == {"status": "deprecated", "status-reason": "use other"}
 
 
 def test_json_of_careless_servers() -> None:
@@ -180,7 +182,7 @@ def test_status_and_serial_of_html() -> None:
         b'<meta name="pypi:project-status-reason" content="done">',
         {"x-pypi-last-serial": "9"},
     )
-    assert FORMAT.read(PAGE, source) == Reading([], (), {"status": "archived", "status-reason": "done", "serial": "9"})
+    assert FORMAT.read(PAGE, source) == Reading([], (), {"status": "archived", "status-reason": "done"})
 
 
 @pytest.mark.parametrize(
@@ -277,6 +279,48 @@ def test_any_attribute_is_kept_or_dropped(href: str, reason: str, python: str) -
         row, line = FORMAT.fragment(entry).split(b"\n")
         assert json.loads(row)["yanked"] == (reason or False)
         assert line.startswith(b"    <a href=")
+
+
+@given(
+    st.text("0123456789.+!-_abcrpostdev v", max_size=12) | st.from_regex(r"[0-9.]+(a|b|rc|\.post|\.dev|\+cu)?[0-9]*")
+)
+def test_a_version_is_normal_as_the_standard_says(text: str) -> None:
+    try:
+        assert normal_version(text) == str(Version(text))
+    except InvalidVersion:
+        assert normal_version(text) == text
+
+
+@pytest.mark.parametrize("name", ["foo-bar", "Foo.Bar", "foo__bar", "foo_bar", "foo-", "foo", "foo-baz"])
+def test_a_file_is_of_the_project_whose_normal_name_it_has(name: str) -> None:
+    of_the_project = "1.0" if normalise(name) == "foo-bar" else None
+    for rest in ("-1.0.zip", "-1.0.tar.gz"):
+        assert version_in(name + rest, "foo-bar") == of_the_project
+    assert version_in(name.replace("-", "_") + "-1.0-py3-none-any.whl", "foo-bar") == of_the_project
+
+
+def test_json_cannot_say_what_only_html_has() -> None:
+    reading = from_json({"url": "get?id=5", "text": "demo-1.zip", "href": "demo-1.zip"})
+    assert reading.entries == []
+
+
+def test_reading_grows_with_the_files_and_not_with_their_square() -> None:
+    anchor = (
+        '<a href="https://files.example/ab/demo-1.{0}-py3-none-any.whl#sha256={1}" data-requires-python="&gt;=3.8"'
+        ' data-upload-time="2026-01-02T03:04:05.000001Z">demo-1.{0}-py3-none-any.whl</a><br/>\n'
+    )
+    body = "<h1>Links for demo</h1>\n" + "".join(anchor.format(number, SHA) for number in range(10_000))
+    file = {
+        "url": f"https://files.example/{SHA}/demo-1.0-py3-none-any.whl",
+        "hashes": {"sha256": SHA},
+        "core-metadata": {"sha256": SHA},
+        "size": 5,
+    }
+    document = json.dumps({"files": [{**file, "filename": f"demo-1.{at}-py3-none-any.whl"} for at in range(10_000)]})
+    for text, kind, count in ((body, "text/html", 10_000), (document, JSON, 20_000)):
+        start = time.process_time()
+        assert len(html(text, kind=kind).entries) == count
+        assert time.process_time() - start < 5
 
 
 @given(st.text(max_size=30))

@@ -52,11 +52,11 @@ class Generic:
     def ask(self, key: FileKey | PageKey) -> Mapping[str, str]:
         return {"accept": "text/html, */*;q=0.5"} if isinstance(key, PageKey) else {}
 
-    def read(self, key: PageKey, source: Source) -> Reading:
+    def read(self, key: PageKey, source: Source, file: FileKey | None = None) -> Reading:
         return index.read(key, source)
 
-    def fragment(self, entry: Entry) -> bytes:
-        return index.fragment(entry)
+    def fragment(self, entry: Entry, media: str | None = None) -> bytes:
+        return index.fragment(entry, media)
 
     def assemble(
         self, keys: Sequence[PageKey], listing: Listing, pen: Pen, media: str | None = None

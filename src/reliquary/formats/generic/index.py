@@ -16,8 +16,16 @@ from reliquary.formats.base import Listing, PageKey, Pen, Reading, Rendered, Sou
 from reliquary.types import Entry
 
 
-def fragment(entry: Entry) -> bytes:
-    """A file's JSON object, a newline, its HTML row."""
+def fragment(entry: Entry, media: str | None = None) -> bytes:
+    """A file's JSON object, a newline, its HTML row; what pages of one media type do without may
+    be left empty. b"" for an unlisted entry."""
+    if not entry.listed:
+        return b""
+    row = _row(entry) if media in (None, "application/json") else b""
+    return row if media == "application/json" else row + b"\n" + _listed(entry)
+
+
+def _row(entry: Entry) -> bytes:
     row: dict[str, Any] = {"name": entry.filename}
     if entry.size is not None:
         row["size"] = entry.size
@@ -25,9 +33,13 @@ def fragment(entry: Entry) -> bytes:
         row["modified"] = entry.published.strftime("%Y-%m-%dT%H:%M:%SZ")
     if sha256 := entry.digests.get("sha256"):
         row["sha256"] = sha256
+    return orjson.dumps(row)
+
+
+def _listed(entry: Entry) -> bytes:
     date = entry.published.strftime("%Y-%m-%d %H:%M") if entry.published else "-"
     size = "-" if entry.size is None else str(entry.size)
-    return orjson.dumps(row) + b"\n" + _line(entry.filename, date, size)
+    return _line(entry.filename, date, size)
 
 
 def _line(name: str, date: str, size: str) -> bytes:

@@ -59,11 +59,11 @@ class PyPI:
     def ask(self, key: FileKey | PageKey) -> Mapping[str, str]:
         return {"accept": negotiate.ASKED} if isinstance(key, PageKey) else {}
 
-    def read(self, key: PageKey, source: Source) -> Reading:
-        return reading.read(key, source)
+    def read(self, key: PageKey, source: Source, file: FileKey | None = None) -> Reading:
+        return reading.read(key, source, file)
 
-    def fragment(self, entry: Entry) -> bytes:
-        return index.fragment(entry)
+    def fragment(self, entry: Entry, media: str | None = None) -> bytes:
+        return index.fragment(entry, media)
 
     def assemble(
         self, keys: Sequence[PageKey], listing: Listing, pen: Pen, media: str | None = None
@@ -94,14 +94,16 @@ class PyPI:
         try:
             raw = inspect.extract_metadata(file, entry.name)
         except NotHere:
-            advertised = entry.data.get("core_metadata")
-            return Arrival(replace(entry, data={**entry.data, "core_metadata": False})) if advertised else None
+            without = replace(entry, data={**entry.data, "core_metadata": False})
+            return Arrival(without, corrects=True) if entry.data.get("core_metadata") else None
         data = {**entry.data, "core_metadata": {"sha256": sha256(raw).hexdigest()}}
         if not data.get("requires_python") and (text := metadata.fields(raw).get("requires_python")):
             data["requires_python"] = text
         learned = replace(entry, data=data)
         sidecar = reading.sidecar_of(learned)
-        return Arrival(learned, [(replace(sidecar, size=len(raw), data=_EXTRACTED), raw)] if sidecar else [])
+        sidecars = [(replace(sidecar, size=len(raw), data=_EXTRACTED), raw)] if sidecar else []
+        said = entry.data.get("core_metadata")
+        return Arrival(learned, sidecars, corrects=isinstance(said, Mapping) and said != data["core_metadata"])
 
     def renew(self, known: Entry, new: Entry) -> Entry:
         """What the bytes taught us stays, as long as the page does not name other bytes.

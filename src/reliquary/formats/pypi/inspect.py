@@ -14,7 +14,7 @@ from typing import IO
 
 from reliquary.errors import Malformed, NotHere
 from reliquary.formats.pypi import names, tars, zips
-from reliquary.formats.pypi.metadata import LARGEST, Release, license_files, release
+from reliquary.formats.pypi.metadata import LARGEST, Release, release
 from reliquary.formats.pypi.zips import shown
 
 _RECORD = 32 * 1_048_576
@@ -90,7 +90,7 @@ def _wheel(filename: str, file: IO[bytes], strict: bool) -> Release:
     found = release(raw, "bdist_wheel", f"{folder}/METADATA")
     if strict:
         _check_tags(filename)
-        _check_licences(license_files(raw), f"{folder}/licenses/", paths)
+        _check_licences(found.license_files, f"{folder}/licenses/", paths)
         _check_entry_points(archive, f"{folder}/entry_points.txt", paths)
         _check_record(archive, folder, paths)
     return found
@@ -197,7 +197,7 @@ def _sdist(filename: str, file: IO[bytes], strict: bool) -> Release:
         raise Malformed(f"the archive's folder {shown(folder)} is not named like {shown(filename)}")
     found = release(data, "sdist", path)
     if strict:
-        _check_licences(license_files(data), f"{folder}/", paths)
+        _check_licences(found.license_files, f"{folder}/", paths)
     return found
 
 

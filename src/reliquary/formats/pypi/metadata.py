@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +19,15 @@ LARGEST = 4 * 1_048_576
 @dataclass(frozen=True, slots=True)
 class Release:
     """What an artefact says of itself: normal name, version in normal form, ``Requires-Python``
-    (None when absent), its kind as uploads call it, and its metadata file's bytes."""
+    (None when absent), its kind as uploads call it, its metadata file's bytes, and the
+    ``License-File`` values whose place in archives is defined (metadata 2.4, PEP 639)."""
 
     name: str
     version: str
     requires_python: str | None
     filetype: str
     metadata: bytes
+    license_files: tuple[str, ...] = ()
 
 
 def fields(raw: bytes) -> dict[str, Any]:
@@ -56,13 +59,11 @@ def release(raw: bytes, filetype: str, where: str) -> Release:
         version = str(Version(str(found["version"])))
     except InvalidVersion as error:
         raise Malformed(f"the Version in {where} is not a version (PEP 440)") from error
-    return Release(name, version, found.get("requires_python") or None, filetype, raw)
+    return Release(name, version, found.get("requires_python") or None, filetype, raw, _license_files(found))
 
 
-def license_files(raw: bytes) -> list[str]:
-    """The ``License-File`` values whose place in archives is defined (metadata 2.4, PEP 639)."""
-    found = fields(raw)
+def _license_files(found: Mapping[str, Any]) -> tuple[str, ...]:
     major, _, minor = str(found.get("metadata_version", "")).partition(".")
     if not (major.isdigit() and minor.isdigit() and (int(major[:4]), int(minor[:4])) >= (2, 4)):
-        return []
-    return [str(path) for path in found.get("license_files") or ()]
+        return ()
+    return tuple(str(path) for path in found.get("license_files") or ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from hashlib import sha256 as hash_sha256
 
 from packaging.utils import (
@@ -18,6 +19,11 @@ LONGEST = 300
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _RUN = re.compile(r"[-_.]+")
+_NUMBER = r"(?:0|[1-9][0-9]{0,17})"
+_NORMAL = re.compile(
+    rf"{_NUMBER}(?:\.{_NUMBER})*+(?:(?:a|b|rc){_NUMBER})?(?:\.post{_NUMBER})?(?:\.dev{_NUMBER})?(?:\+[a-z][a-z0-9]*+)?"
+)
+"""Versions whose normal form is their own text: nearly all that there are."""
 _BUILT_FOR = re.compile(
     r"[.-](?:win32|win-\w+|linux-\w+|macosx-[\w.]+-\w+|noarch|src|x86_64|i[3-6]86)(?:-py\d[\d.]*)?$"
 )
@@ -45,10 +51,16 @@ def is_normal(name: str) -> bool:
 
 def normal_version(text: str) -> str:
     """A version in its normal form (PEP 440), or as it is where it does not parse."""
+    if _NORMAL.fullmatch(text):
+        return text
     try:
         return str(Version(text))
     except InvalidVersion:
         return text
+
+
+_normal_version = lru_cache(maxsize=256)(normal_version)
+"""The wheels of one release stand together. Only for parts of file names, which are short."""
 
 
 def same_version(one: str, other: str) -> bool:
@@ -64,7 +76,8 @@ def safe_filename(filename: str) -> bool:
     return (
         0 < len(filename) <= LONGEST
         and filename.isprintable()
-        and not any(sign in filename for sign in "/\\")
+        and "/" not in filename
+        and "\\" not in filename
         and filename not in (".", "..")
     )
 
@@ -76,8 +89,11 @@ def is_artefact(filename: str) -> bool:
 
 def stem(filename: str) -> str:
     """The file name without its package suffix."""
+    if filename.endswith(".whl"):
+        return filename[:-4]
+    lowered = filename.lower()
     for suffix in SUFFIXES:
-        if filename.lower().endswith(suffix):
+        if lowered.endswith(suffix):
             return filename[: -len(suffix)]
     return filename
 
@@ -106,21 +122,29 @@ def version_in(filename: str, project: str) -> str | None:
         project: the project's normal name.
     """
     bare = stem(filename)
-    if filename.lower().endswith((".whl", ".egg")):
+    if filename.endswith(".whl") or filename.lower().endswith((".whl", ".egg")):
         name, _, rest = bare.partition("-")
-        version = rest.split("-", 1)[0]
-        return normal_version(version) if version and normalise(name) == project else None
-    cuts = [at for at, sign in enumerate(bare) if sign == "-"]
-    for cut in reversed(cuts):
-        if normalise(bare[:cut]) == project:
-            return normal_version(_plain_version(bare[cut + 1 :], filename)) or None
+        version = rest.partition("-")[0]
+        return _normal_version(version) if version and _names(name, project) else None
+    if bare.startswith(project + "-"):
+        return _plain_version(bare[len(project) + 1 :], filename) or None
+    for cut in reversed([at for at, sign in enumerate(bare) if sign == "-"]):
+        if _names(bare[:cut], project):
+            return _plain_version(bare[cut + 1 :], filename) or None
     return None
 
 
+def _names(text: str, project: str) -> bool:
+    """Whether a text has this normal form; most do by their underscores alone."""
+    return text == project or text.replace("_", "-") == project or normalise(text) == project
+
+
 def _plain_version(text: str, filename: str) -> str:
-    """A legacy version without the platform that old built distributions append."""
+    """A legacy version, normal, without the platform that old built distributions append."""
+    if _NORMAL.fullmatch(text):
+        return text
     text = _BUILT_FOR.sub("", text)
-    return _RPM_RELEASE.sub("", text) if filename.lower().endswith(".rpm") else text
+    return normal_version(_RPM_RELEASE.sub("", text) if filename.lower().endswith(".rpm") else text)
 
 
 def file_path(project: str, filename: str, sha256: str | None, url: str = "") -> str:

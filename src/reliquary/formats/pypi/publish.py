@@ -27,6 +27,8 @@ _LENGTHS = {"md5": 32, "sha256": 64, "blake2b_256": 64}
 _KEPT = frozenset({":action", "protocol_version", "name", "version", "filetype", *_DIGESTS})
 _IDLE = ("submit", "verify")
 _FIELD = 65_536
+_QUICK = 16_384
+"""Bytes of an artefact up to which looking into it takes less time than asking a thread to."""
 
 
 @dataclass(slots=True)
@@ -36,10 +38,17 @@ class _Form:
     fields: dict[str, str] = field(default_factory=dict)
     filename: str = ""
     received: Received | None = None
+    admitted: str | None = None
 
     @property
     def action(self) -> str:
         return self.fields.get(":action", "")
+
+    async def admit(self, shelf: Shelf, name: str) -> None:
+        """Ask once for each name that the form gives; raises what `_admit` raises."""
+        if name != self.admitted:
+            await _admit(shelf, name)
+            self.admitted = name
 
     async def note(self, part: Part) -> None:
         """Keep a field that matters; the last value of a name counts, "UNKNOWN" says nothing."""
@@ -94,14 +103,14 @@ async def _take(part: Part, form: _Form, shelf: Shelf) -> None:
     if part.name == ":action":
         _check_action(form.action)
     if part.name == "name" and form.received is None and form.action not in _IDLE and "name" in form.fields:
-        await _admit(shelf, _name(form.fields))
+        await form.admit(shelf, _name(form.fields))
 
 
 async def _admit_early(form: _Form, filename: str, shelf: Shelf) -> None:
     if form.action in _IDLE:
         return
     name, _ = _parsed(filename)
-    await _admit(shelf, name)
+    await form.admit(shelf, name)
 
 
 def _check_action(action: str) -> None:
@@ -144,8 +153,7 @@ async def _finish(form: _Form, shelf: Shelf) -> bool:
     protocol = form.fields.get("protocol_version", "1")
     if protocol != "1":
         raise Malformed("the form's protocol_version must be 1", code="protocol")
-    name = _name(form.fields)
-    await _admit(shelf, name)
+    await form.admit(shelf, _name(form.fields))
     if "version" not in form.fields:
         raise Malformed("the form has no version", code="version")
     _check_digests(form.fields, form.received)
@@ -169,7 +177,10 @@ def _check_digests(fields: Mapping[str, str], received: Received) -> None:
 async def _store(shelf: Shelf, filename: str, received: Received, fields: Mapping[str, str]) -> bool:
     """Inspect and publish; True when something new is there."""
     strict = shelf.options.get("checks", "strict") != "lenient"
-    release = await shelf.inspect(lambda: _look(filename, received.open, strict))
+    if received.size <= _QUICK:
+        release = _look(filename, received.open, strict)
+    else:
+        release = await shelf.inspect(lambda: _look(filename, received.open, strict))
     _check_form(filename, release, fields)
     if release.filetype == "sdist":
         _check_single(filename, release, await shelf.entries(release.name))

@@ -38,8 +38,8 @@ async def add(ask: Ask) -> Made:
     """Queue a job."""
     operations.require_admin(ask)
     wanted: JobNew = ask.body
-    args = {"repository": wanted.repository, "name": wanted.name, "dry_run": "true" if wanted.dry_run else None}
-    args = {name: value for name, value in args.items() if value is not None}
+    args = {name: value for name in ("repository", "name") if (value := getattr(wanted, name)) is not None}
+    args |= {name: "true" for name in ("dry_run", "repair") if getattr(wanted, name)}
     _check(ask, wanted)
     jobs = ask.state.context.catalog.jobs
     number = await jobs.add(wanted.kind, args, ask.actor.name)
@@ -58,6 +58,8 @@ def _check(ask: Ask, wanted: JobNew) -> None:
         raise Malformed(f"{wanted.kind} is about everything: it takes no repository and no name")
     if wanted.dry_run and wanted.kind != "gc":
         raise Malformed(f"{wanted.kind} takes no dry_run")
+    if wanted.repair and wanted.kind != "verify":
+        raise Malformed(f"{wanted.kind} takes no repair")
     if wanted.repository is not None:
         configure.find(ask.state.specs(), wanted.repository)
 

@@ -187,6 +187,7 @@ class JobNew(Body):
     repository: str | None = Field(default=None, max_length=200, description="format/name; for refresh and purge")
     name: str | None = Field(default=None, max_length=512, description="one package only; for refresh and purge")
     dry_run: bool = Field(default=False, description="remove nothing, say what would go; for gc")
+    repair: bool = Field(default=False, description="remove wrong bytes; for verify")
 
 
 class JobShown(Answer):

@@ -87,7 +87,7 @@ async def one(ask: Ask) -> PackageShown:
     rows: dict[str, tuple[RepositorySpec, StoredFile]] = {}
     properties: dict[str, str] = {}
     for holder in await _holders(ask, repository, name):
-        for row in await catalog.files.of_package(holder.spec.id, name):
+        for row in await holder.rows(name):
             rows.setdefault(row.entry.filename, (holder.spec, row))
         facts = visible(await catalog.packages.properties(holder.spec.id, name))
         properties = properties or facts

@@ -1,0 +1,142 @@
+"""HTML pages of an index as what they say: a base, metas, headings and anchors.
+
+Index servers write anchors in one plain form, for which a regular expression is several times
+as fast as a parser. It is believed only where it covers the whole document in forms that leave a
+parser nothing to decide; any other document goes to the parser.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from html import unescape
+from typing import NamedTuple, TypeAlias
+
+from selectolax.lexbor import LexborHTMLParser
+
+Anchor: TypeAlias = tuple[str, Mapping[str, str], str]
+"""The address, the other attributes ("" for one without a value), and the text as it stands."""
+
+_BLANK = r"[ \n\t]*+"
+_ATTRIBUTES = r'((?: [a-z][a-z-]*+="[^"<]*+")*+)'
+_BETWEEN = r"[^<>&]*+(?:<br ?/?>[^<>&]*+)*+"
+
+_ANCHOR = re.compile(rf'<a href="([^"<]*+)"{_ATTRIBUTES} ?>([^<>]*+)</a>')
+_GAP = re.compile(_BETWEEN)
+_HEAD = re.compile(
+    rf"{_BLANK}(?:<!(?:DOCTYPE|doctype) html>{_BLANK})?(?:<html>{_BLANK})?(?:<head>{_BLANK})?"
+    rf'((?:<meta(?: [a-z][a-z-]*+="[^"<]*+")++ ?/?>{_BLANK})*+)'
+    rf"(?:<title>([^<>&]*+)</title>{_BLANK})?"
+    rf'((?:<meta(?: [a-z][a-z-]*+="[^"<]*+")++ ?/?>{_BLANK})*+)'
+    rf"(?:</head>{_BLANK})?(?:<body>{_BLANK})?(?:<h1>([^<>&]*+)</h1>)?{_BETWEEN}"
+)
+_TAIL = re.compile(rf"{_BETWEEN}(?:</body>{_BLANK})?(?:</html>{_BLANK})?(?:<!--[A-Za-z0-9 :._]*+-->{_BLANK})*+")
+_META = re.compile(rf"<meta{_ATTRIBUTES}")
+_ATTRIBUTE = re.compile(r' ([a-z-]+)="([^"]*)"')
+_REFERENCES = re.compile(
+    r"(?:[^&]++|&(?:amp|lt|gt|quot|#x27|#(?:10|13|34|39|1[6-9][0-9]|[2-9][0-9]{2}|[1-9][0-9]{3}|[1-4][0-9]{4}));)*+"
+)
+"""The references on which all readers agree: with a semicolon, and of a character that is one."""
+
+
+class Page(NamedTuple):
+    """What an HTML document says.
+
+    Args:
+        base: the address that ``<base>`` gives, or "".
+        metas: ``name`` to ``content`` of its metas.
+        headings: texts of the first title and the first h1, where they are.
+        anchors: every anchor with an address, in order.
+    """
+
+    base: str
+    metas: Mapping[str, str]
+    headings: Sequence[str]
+    anchors: Sequence[Anchor]
+
+
+class _Odd(Exception):
+    """The document has something in it that the plain form does not cover."""
+
+
+class _Unescaped(dict[str, str]):
+    """Texts with references to the same without; few texts of an index are not repeated."""
+
+    def __missing__(self, text: str) -> str:
+        if not _REFERENCES.fullmatch(text):
+            raise _Odd
+        self[text] = plain = unescape(text)
+        return plain
+
+
+def parse(body: bytes) -> Page:
+    """What a document in UTF-8 says, whether it is well formed or not."""
+    return plain(body) or parsed(body)
+
+
+def parsed(body: bytes) -> Page:
+    """What the parser sees in a document: any document is read in some way (HTML, 13.2)."""
+    tree = LexborHTMLParser(body.decode("utf-8", "replace"))
+    base = tree.css_first("base[href]")
+    metas = [node.attributes for node in tree.css("meta[name]")]
+    headings = [node.text() for node in (tree.css_first("title"), tree.css_first("h1")) if node]
+    anchors: list[Anchor] = []
+    for node in tree.css("a[href]"):
+        given = {name: value or "" for name, value in node.attributes.items()}
+        anchors.append((given.pop("href"), given, node.text()))
+    return Page(
+        base=(base.attributes.get("href") or "") if base else "",
+        metas={given.get("name") or "": given.get("content") or "" for given in metas},
+        headings=headings,
+        anchors=anchors,
+    )
+
+
+def plain(body: bytes) -> Page | None:
+    """The same as `parsed` of a document in the plain form, or None for any other one."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return None
+    pieces = _ANCHOR.split(text)
+    head = _HEAD.fullmatch(pieces[0])
+    if len(pieces) == 1 or head is None or not _TAIL.fullmatch(pieces[-1]) or "\0" in text or "\r" in text:
+        return None
+    if not all(_GAP.fullmatch(gap) for gap in set(pieces[4:-1:4])):
+        return None
+    try:
+        return _page(head, pieces)
+    except _Odd:
+        return None
+
+
+def _page(head: re.Match[str], pieces: Sequence[str]) -> Page:
+    unescaped = _Unescaped()
+    anchors: list[Anchor] = []
+    for href, attributes, text in zip(pieces[1::4], pieces[2::4], pieces[3::4], strict=True):
+        given = _attributes(attributes, unescaped)
+        if "href" in given:
+            raise _Odd
+        if "&" in href or "&" in text:
+            href, text = unescaped[href], unescaped[text]
+        anchors.append((href, given, text))
+    metas = [_attributes(found, unescaped) for part in head.group(1, 3) for found in _META.findall(part)]
+    return Page(
+        base="",
+        metas={given["name"]: given.get("content", "") for given in metas if "name" in given},
+        headings=[text for text in head.group(2, 4) if text is not None],
+        anchors=anchors,
+    )
+
+
+def _attributes(text: str, unescaped: _Unescaped) -> dict[str, str]:
+    """Attributes as a mapping. Of two of one name the first counts, which is for the parser."""
+    pairs = _ATTRIBUTE.findall(text)
+    given = dict(pairs)
+    if len(given) != len(pairs):
+        raise _Odd
+    if "&" in text:
+        for name, value in pairs:
+            if "&" in value:
+                given[name] = unescaped[value]
+    return given
