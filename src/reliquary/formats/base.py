@@ -6,15 +6,14 @@ client, no SQL, no disk and no web framework. What it needs done, it asks of a `
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import IO, Any, Protocol, TypeAlias, TypeVar
+from typing import IO, Protocol, TypeAlias
 
 from reliquary.errors import ReliquaryError
-from reliquary.types import Action, Digests, Entry, Headers
-
-T = TypeVar("T")
+from reliquary.formats.verbs import Incoming, Reply, Shelf
+from reliquary.types import Action, Entry, Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,20 +225,6 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """The answer of a verb, a query or ``dress``.
-
-    ``reason`` replaces the reason phrase, for clients that show nothing else.
-    """
-
-    status: int = 200
-    body: bytes = b""
-    content_type: str = "text/plain; charset=utf-8"
-    headers: Headers = ()
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Client:
     """How one client is pointed at a repository: lines to type or write, for people to copy."""
 
@@ -258,159 +243,6 @@ class Public:
 
     client: str
     purl: str | None = None
-
-
-class Part(Protocol):
-    """One part of a multipart form, to be read before the next one is asked for."""
-
-    @property
-    def name(self) -> str:
-        """The form field's name."""
-
-    @property
-    def filename(self) -> str | None:
-        """The file name, for file parts."""
-
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The bytes as they come in."""
-
-    async def text(self, limit: int = 1_048_576) -> str:
-        """The whole part as UTF-8 text of at most ``limit`` bytes; raises TooLarge, Malformed."""
-
-
-class Incoming(Protocol):
-    """A request as a verb or query sees it: from the web, the command line or an import."""
-
-    @property
-    def method(self) -> str:
-        """The request method, upper case."""
-
-    @property
-    def segments(self) -> tuple[str, ...]:
-        """The decoded path segments below the repository."""
-
-    @property
-    def query(self) -> Mapping[str, str]:
-        """Query parameters, the last of each name."""
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Request headers, names in lower case, without credentials."""
-
-    @property
-    def base_url(self) -> str:
-        """Absolute address of the repository as the client addressed it, with a final slash."""
-
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes in, unpacked if it was sent with a coding."""
-
-    async def body(self, limit: int) -> bytes:
-        """The whole body; raises TooLarge past ``limit`` bytes."""
-
-    def parts(self) -> AsyncIterator[Part]:
-        """The parts of a multipart form; raises Malformed when it is none, TooLarge past caps."""
-
-
-class Received(Protocol):
-    """Bytes that were received, hashed and written, and that no name points at yet."""
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-
-    @property
-    def digests(self) -> Digests:
-        """Every digest that was asked for; always with ``sha256``."""
-
-    def open(self) -> IO[bytes]:
-        """The bytes, seekable, for inspection in a thread."""
-
-    async def discard(self) -> None:
-        """Throw the bytes away; does nothing once they were added."""
-
-
-class Shelf(Protocol):
-    """A hosted repository (or a proxy, for queries) as verbs and queries may use it."""
-
-    @property
-    def repository(self) -> str:
-        """``format/name``."""
-
-    @property
-    def publisher(self) -> str | None:
-        """Who is acting."""
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        """The repository's options."""
-
-    @property
-    def now(self) -> datetime:
-        """The time, UTC."""
-
-    @property
-    def hosted(self) -> bool:
-        """Whether this shelf owns its packages (else only ``forward`` and reads work)."""
-
-    async def permit(self, action: Action, name: str) -> None:
-        """Ask whether the actor may do this to that package; raises Forbidden, Unauthenticated."""
-
-    async def entries(self, name: str) -> Sequence[Entry]:
-        """The package's files, sidecars included; empty when there is no such package."""
-
-    async def names(self) -> Sequence[tuple[str, int]]:
-        """Every package name with its serial, sorted."""
-
-    async def changes(self, since: int) -> Sequence[tuple[str, str, int, str, int]]:
-        """Events after a serial: (name, version, unix time, action, serial), oldest first."""
-
-    async def properties(self, name: str) -> Mapping[str, str]:
-        """Facts on a package."""
-
-    async def set_properties(self, name: str, values: Mapping[str, str | None]) -> None:
-        """Write facts on a package (None removes one); its pages are rendered anew."""
-
-    async def read(self, key: str, limit: int = 1_048_576) -> bytes:
-        """The bytes of a small stored file; raises NotHere."""
-
-    async def receive(
-        self, chunks: AsyncIterator[bytes], *, algorithms: Sequence[str] = (), limit: int | None = None
-    ) -> Received:
-        """Write bytes away while hashing them; raises TooLarge, Full."""
-
-    async def inspect(self, look: Callable[[], T]) -> T:
-        """Run something slow and synchronous in a thread."""
-
-    async def add(
-        self,
-        additions: Sequence[tuple[Entry, Received | bytes]],
-        *,
-        exclusive: bool = True,
-        replace: bool = False,
-    ) -> bool:
-        """Publish files: bytes first, then one transaction, then the pages.
-
-        Args:
-            additions: entries with their bytes; the first listed one names the event.
-            exclusive: refuse a listed file name that the package has with other bytes.
-            replace: overwrite rows with the same key.
-
-        Returns:
-            True when something new is there, False when all of it was there already.
-
-        Raises:
-            AlreadyThere: other bytes are under that name, or were and the policy forbids reuse.
-        """
-
-    async def update(self, entries: Sequence[Entry], action: str) -> None:
-        """Write changed entries (same keys) and render their pages; ``action`` names the event."""
-
-    async def remove(self, keys: Sequence[str], action: str = "remove") -> int:
-        """Remove files by key; returns how many were there."""
-
-    async def forward(self, path: str, headers: Mapping[str, str]) -> Reply:
-        """Ask the upstream for ``path`` below its root and pass a small answer on; raises NotHere
-        where there is no upstream, Unavailable where it does not answer usably."""
 
 
 class Format(Protocol):

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reliquary.errors import Malformed, NotHere, TooLarge, WrongMethod
-from reliquary.formats.base import Call, FileKey, Format, Part, Reply
+from reliquary.formats.base import Call, FileKey, Format
+from reliquary.formats.verbs import Part, Reply
 from reliquary.repositories.base import Permit, Repository
 from reliquary.types import Action, RepositorySpec
 
@@ -18,7 +19,7 @@ LOCAL = "http://localhost/"
 
 @dataclass(frozen=True)
 class InsideIncoming:
-    """Implements `reliquary.formats.base.Incoming` for a request that did not come over the web.
+    """Implements `reliquary.formats.verbs.Incoming` for a request that did not come over the web.
 
     Args:
         content: the body, or the file that holds it.

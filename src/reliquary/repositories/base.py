@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Protocol, TypeAlias
 
 from reliquary.blobs.fill import Fill
-from reliquary.formats.base import Call, FileKey, Format, PageKey, Shelf
+from reliquary.formats.base import Call, FileKey, Format, PageKey
+from reliquary.formats.verbs import Shelf
 from reliquary.types import Action, Headers, RepositorySpec, Rule, StoredFile
 
 FOREVER = float("inf")

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import structlog
 
 from reliquary.errors import NotHere, Unavailable, WrongMethod
-from reliquary.formats.base import Call, FileKey, Format, PageKey, Shelf
+from reliquary.formats.base import Call, FileKey, Format, PageKey
+from reliquary.formats.verbs import Shelf
 from reliquary.repositories import rules
 from reliquary.repositories.base import Contents, FileHit, Freshness, Permit, Repository, Row
 from reliquary.repositories.context import Context

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reliquary.errors import CannotTell, NotHere
-from reliquary.formats.base import Call, FileKey, Format, PageKey, Shelf
+from reliquary.formats.base import Call, FileKey, Format, PageKey
+from reliquary.formats.verbs import Shelf
 from reliquary.repositories.base import Contents, FileHit, Freshness, Permit, Repository, Row, Stored
 from reliquary.repositories.context import Context
 from reliquary.repositories.projection import Projection

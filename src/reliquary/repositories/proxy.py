@@ -15,7 +15,8 @@ from reliquary.blobs.sweep import Sweepable, remove
 from reliquary.catalog.records import Touched
 from reliquary.errors import Malformed, NotHere, Unavailable, WrongMethod
 from reliquary.failpoints import reach
-from reliquary.formats.base import Call, FileKey, Format, PageKey, Reading, Shelf, Source
+from reliquary.formats.base import Call, FileKey, Format, PageKey, Reading, Source
+from reliquary.formats.verbs import Shelf
 from reliquary.repositories import rules
 from reliquary.repositories.absorb import Absorption
 from reliquary.repositories.base import Contents, FileHit, Freshness, Permit, Repository, Row

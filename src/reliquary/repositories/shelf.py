@@ -14,7 +14,8 @@ from reliquary.catalog.publishing import TOMBSTONE
 from reliquary.catalog.records import NewEvent, NewFile, Touched
 from reliquary.errors import CannotTell, Full, NotHere, TooLarge, WrongMethod
 from reliquary.failpoints import reach
-from reliquary.formats.base import Format, Received, Reply
+from reliquary.formats.base import Format
+from reliquary.formats.verbs import Received, Reply
 from reliquary.repositories import rules
 from reliquary.repositories.base import Permit
 from reliquary.repositories.context import Context
@@ -42,7 +43,7 @@ def known(row: StoredFile) -> Entry:
 
 
 class _Written:
-    """Implements `reliquary.formats.base.Received` over a finished writer."""
+    """Implements `reliquary.formats.verbs.Received` over a finished writer."""
 
     def __init__(self, writer: Writer, size: int, digests: Digests) -> None:
         self.writer = writer
@@ -130,7 +131,7 @@ class _Shelf:
 
 
 class HostedShelf(_Shelf):
-    """Implements `reliquary.formats.base.Shelf` for a hosted repository."""
+    """Implements `reliquary.formats.verbs.Shelf` for a hosted repository."""
 
     hosted = True
 
@@ -293,7 +294,7 @@ class HostedShelf(_Shelf):
 
 
 class ProxyShelf(_Shelf):
-    """Implements `reliquary.formats.base.Shelf` for a proxy: reads, and questions passed on."""
+    """Implements `reliquary.formats.verbs.Shelf` for a proxy: reads, and questions passed on."""
 
     hosted = False
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from reliquary.errors import Broken, Malformed, TooLarge, UnknownCoding
-from reliquary.formats.base import Part
+from reliquary.formats.verbs import Part
 from reliquary.web import multipart
 
 IDLE = 60.0
@@ -25,7 +25,7 @@ SECRET = frozenset({"authorization", "proxy-authorization", "cookie"})
 
 
 class WebIncoming:
-    """Implements `reliquary.formats.base.Incoming` over ASGI.
+    """Implements `reliquary.formats.verbs.Incoming` over ASGI.
 
     Args:
         receive: ASGI's receive.

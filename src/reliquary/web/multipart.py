@@ -19,7 +19,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser
 
 from reliquary.errors import Malformed, TooLarge, UnknownCoding
-from reliquary.formats.base import Part
+from reliquary.formats.verbs import Part
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks

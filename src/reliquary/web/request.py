@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, MutableMapping
 from datetime import datetime
 from typing import Any
 
-from reliquary.formats.base import Reply
+from reliquary.formats.verbs import Reply
 from reliquary.web.server import gone, linger, set_reason
 
 MOST_HEADERS = 200

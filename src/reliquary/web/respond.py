@@ -8,7 +8,8 @@ from datetime import datetime
 
 from reliquary.blobs.base import CHUNK, BlobStore
 from reliquary.errors import CannotTell, NotHere, ReliquaryError
-from reliquary.formats.base import FileKey, Manner, PageKey, Reply
+from reliquary.formats.base import FileKey, Manner, PageKey
+from reliquary.formats.verbs import Reply
 from reliquary.repositories.base import FileHit, Flowing, PageHit, Stored
 from reliquary.types import Kind, RepositorySpec
 from reliquary.web import conditions

@@ -16,7 +16,8 @@ from reliquary.errors import (
     ReliquaryError,
     WrongMethod,
 )
-from reliquary.formats.base import Call, FileKey, Format, Manner, Match, Moved, PageKey, Reply
+from reliquary.formats.base import Call, FileKey, Format, Manner, Match, Moved, PageKey
+from reliquary.formats.verbs import Reply
 from reliquary.repositories.base import Known, Repository
 from reliquary.types import Action, Actor, RepositorySpec
 from reliquary.web import identity, negotiate, paths

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import IO, Any, TypeVar
 
 from reliquary.errors import AlreadyThere, Forbidden, Malformed, NotHere, TooLarge, WrongMethod
-from reliquary.formats.base import Part, Received, Reply
+from reliquary.formats.verbs import Part, Received, Reply
 from reliquary.types import Action, Digests, Entry
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ def digest(algorithm: str, data: bytes) -> str:
 
 @dataclass
 class MemoryShelf:
-    """Implements `reliquary.formats.base.Shelf`; ``asked`` is what was permitted, in order."""
+    """Implements `reliquary.formats.verbs.Shelf`; ``asked`` is what was permitted, in order."""
 
     hosted: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -153,7 +153,7 @@ class MemoryPart:
 
 @dataclass
 class Request:
-    """Implements `reliquary.formats.base.Incoming`."""
+    """Implements `reliquary.formats.verbs.Incoming`."""
 
     method: str = "POST"
     segments: tuple[str, ...] = ()

@@ -8,8 +8,9 @@ from types import MappingProxyType
 import pytest
 
 from reliquary.errors import AlreadyThere, Forbidden, Malformed, ReliquaryError, WrongMethod
-from reliquary.formats.base import Call, Reply
+from reliquary.formats.base import Call
 from reliquary.formats.pypi import FORMAT
+from reliquary.formats.verbs import Reply
 from reliquary.types import Action
 from tests.formats.pypi.artefacts import metadata, sdist, wheel
 from tests.formats.pypi.shelf import NOW, MemoryPart, MemoryShelf, Request, digest, refusing

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reliquary.errors import Forbidden, Malformed, NotAcceptable, NotHere, Unavailable
-from reliquary.formats.base import Call, FileKey, PageKey, Reply
+from reliquary.formats.base import Call, FileKey, PageKey
 from reliquary.formats.pypi import FORMAT, manage, rpc
+from reliquary.formats.verbs import Reply
 from reliquary.types import Action, Entry
 from tests.formats.pypi.artefacts import metadata, sdist, wheel
 from tests.formats.pypi.shelf import MemoryShelf, Request, digest

@@ -20,11 +20,11 @@ from reliquary.formats.base import (
     Public,
     Reading,
     Rendered,
-    Reply,
     Source,
     Touch,
 )
 from reliquary.formats.generic import index, paths
+from reliquary.formats.verbs import Reply
 from reliquary.types import Entry
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from reliquary.errors import Malformed, NotHere
-from reliquary.formats.base import Incoming, Received, Reply, Shelf
+from reliquary.formats.verbs import Incoming, Received, Reply, Shelf
 from reliquary.types import Action, Entry
 
 _NAMED = {"x-checksum-sha256": "sha256", "x-checksum-sha512": "sha512", "x-checksum-sha1": "sha1"}

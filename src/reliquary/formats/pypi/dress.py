@@ -8,8 +8,8 @@ from http import HTTPStatus
 import orjson
 
 from reliquary.errors import AlreadyThere, NotAcceptable, ReliquaryError
-from reliquary.formats.base import Reply
 from reliquary.formats.pypi.negotiate import HTML, HTML_V1, JSON_V1, OFFERS, quality
+from reliquary.formats.verbs import Reply
 
 _EXISTS = "File already exists"
 _LONGEST_REASON = 200

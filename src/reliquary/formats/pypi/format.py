@@ -22,11 +22,11 @@ from reliquary.formats.base import (
     Public,
     Reading,
     Rendered,
-    Reply,
     Source,
     Touch,
 )
 from reliquary.formats.pypi import dress, index, inspect, metadata, names, negotiate, paths, reading
+from reliquary.formats.verbs import Reply
 from reliquary.types import Entry
 
 _SIDECAR = ".metadata"

@@ -11,9 +11,9 @@ import orjson
 from packaging.version import InvalidVersion, Version
 
 from reliquary.errors import NotHere, Unavailable
-from reliquary.formats.base import Incoming, Reply, Shelf
 from reliquary.formats.pypi import metadata, names
 from reliquary.formats.pypi.index import timestamp, yanked
+from reliquary.formats.verbs import Incoming, Reply, Shelf
 from reliquary.types import Entry, Headers
 
 _TEXTS = (

@@ -8,8 +8,8 @@ from dataclasses import replace
 import msgspec
 
 from reliquary.errors import Malformed, NotHere
-from reliquary.formats.base import Incoming, Reply, Shelf
 from reliquary.formats.pypi import names
+from reliquary.formats.verbs import Incoming, Reply, Shelf
 from reliquary.types import Action, Entry
 
 STATUSES = ("active", "deprecated", "archived", "quarantined")

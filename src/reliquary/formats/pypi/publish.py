@@ -10,11 +10,11 @@ from hashlib import sha256
 from typing import IO, Any, TypeAlias
 
 from reliquary.errors import Forbidden, Malformed
-from reliquary.formats.base import Incoming, Part, Received, Reply, Shelf
 from reliquary.formats.pypi import names
 from reliquary.formats.pypi.inspect import inspect
 from reliquary.formats.pypi.metadata import Release
 from reliquary.formats.pypi.reading import sidecar_of
+from reliquary.formats.verbs import Incoming, Part, Received, Reply, Shelf
 from reliquary.types import Action, Entry
 
 Verb: TypeAlias = Callable[[Incoming, Shelf], Awaitable[Reply]]

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from xml.etree import ElementTree as ET
 
 from reliquary.errors import Malformed
-from reliquary.formats.base import Incoming, Reply, Shelf
+from reliquary.formats.verbs import Incoming, Reply, Shelf
 
 _LIMIT = 65_536
 _DECLARED = re.compile(r"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)

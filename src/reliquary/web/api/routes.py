@@ -12,7 +12,7 @@ from starlette.routing import Route
 from reliquary.access.accounts import Accounts
 from reliquary.access.passwords import Passwords
 from reliquary.errors import NotHere, ReliquaryError, TooLarge, Unauthenticated, UnknownCoding, WrongMethod
-from reliquary.formats.base import Reply
+from reliquary.formats.verbs import Reply
 from reliquary.settings import Settings
 from reliquary.web import identity, paths
 from reliquary.web.api import accounts, jobs, openapi, packages, repositories
