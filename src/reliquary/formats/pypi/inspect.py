@@ -13,9 +13,10 @@ from collections.abc import Iterable
 from typing import IO
 
 from reliquary.errors import Malformed, NotHere
-from reliquary.formats.pypi import names, tars, zips
+from reliquary.formats.archives import tars, zips
+from reliquary.formats.archives.zips import shown
+from reliquary.formats.pypi import names
 from reliquary.formats.pypi.metadata import LARGEST, Release, release
-from reliquary.formats.pypi.zips import shown
 
 _RECORD = 32 * 1_048_576
 _SMALL = 1_048_576
@@ -207,7 +208,7 @@ def _is_pkg_info(path: str) -> bool:
 
 def _sdist_tar(file: IO[bytes]) -> tuple[list[str], dict[str, bytes]]:
     found = list(tars.members(file, _is_pkg_info, LARGEST))
-    return [path for path, _ in found], {path: data for path, data in found if data is not None}
+    return [member.path for member in found], {member.path: member.data for member in found if member.data is not None}
 
 
 def _sdist_zip(file: IO[bytes]) -> tuple[list[str], dict[str, bytes]]:

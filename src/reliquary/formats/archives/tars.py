@@ -1,14 +1,15 @@
-"""Source distributions' tar.gz archives, read in one pass with caps, never unpacked to disk."""
+"""tar.gz archives, read in one pass with caps, never unpacked to disk."""
 
 from __future__ import annotations
 
 import gzip
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import IO
 
 from reliquary.errors import Malformed
-from reliquary.formats.pypi.zips import MEMBERS, check_path, check_ratio, shown
+from reliquary.formats.archives.zips import MEMBERS, check_path, check_ratio, shown
 
 _BLOCK = 512
 _CHUNK = 1_048_576
@@ -17,7 +18,22 @@ _PAX = 1_048_576
 _BROKEN = (OSError, EOFError, zlib.error, ValueError, OverflowError)
 
 
-def members(file: IO[bytes], keep: Callable[[str], bool], limit: int) -> Iterator[tuple[str, bytes | None]]:
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file in an archive.
+
+    Args:
+        path: as the archive names it, without a leading ``./``.
+        size: bytes, unpacked.
+        data: the bytes, where they were wanted.
+    """
+
+    path: str
+    size: int
+    data: bytes | None = None
+
+
+def members(file: IO[bytes], keep: Callable[[str], bool], limit: int) -> Iterator[Member]:
     """Walk the files of a tar.gz archive (POSIX ustar and pax, GNU long names).
 
     Args:
@@ -26,7 +42,7 @@ def members(file: IO[bytes], keep: Callable[[str], bool], limit: int) -> Iterato
         limit: bytes a wanted member may have.
 
     Yields:
-        Each file's path, with its bytes where they were wanted.
+        Each file, with its bytes where they were wanted.
 
     Raises:
         Malformed: damage, a link, a device, an unsafe or repeated name, a bomb.
@@ -73,7 +89,7 @@ class _Tape:
             left -= len(step)
 
 
-def _walk(tape: _Tape, keep: Callable[[str], bool], limit: int) -> Iterator[tuple[str, bytes | None]]:
+def _walk(tape: _Tape, keep: Callable[[str], bool], limit: int) -> Iterator[Member]:
     seen: set[str] = set()
     count = 0
     longer: dict[str, str] = {}
@@ -92,16 +108,16 @@ def _walk(tape: _Tape, keep: Callable[[str], bool], limit: int) -> Iterator[tupl
             tape.skip(size)
         elif not keep(path):
             tape.skip(size)
-            yield path, None
+            yield Member(path, size)
         elif size > limit:
             raise Malformed(f"the archive's member {shown(path)} is larger than {limit} bytes")
         else:
-            yield path, tape.exactly(size)
+            yield Member(path, size, tape.exactly(size))
     _check_rest(tape)
 
 
 def _check(path: str, kind: bytes, seen: set[str]) -> bool:
-    """Refuse what must not be in a source distribution; returns whether it is a folder."""
+    """Refuse what must not be in a package; returns whether it is a folder."""
     if kind not in b"\0005" and kind != b"0":
         raise Malformed(f"the archive's member {shown(path)} is a link or a device; put files in its place")
     folder = kind == b"5" or path.endswith("/")
