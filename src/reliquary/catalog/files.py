@@ -16,7 +16,7 @@ from reliquary.catalog.database import Query, Topic, batches, table, unbroken
 from reliquary.catalog.packages import is_owned
 from reliquary.catalog.pages import put_state, take_learned
 from reliquary.catalog.recording import record, record_now
-from reliquary.catalog.records import BlobUse, Evictable, ListedRow, NewEvent, NewFile, Renewal, Touched
+from reliquary.catalog.records import BlobUse, Evictable, Facts, ListedRow, NewEvent, NewFile, Renewal, Touched
 from reliquary.catalog.rows import select_files, stored_file
 from reliquary.catalog.tables import Blob, File, Package, Page, Upstream, Version
 from reliquary.failpoints import reach
@@ -113,6 +113,7 @@ class Files(Topic):
         replace: bool = False,
         reuse: bool = False,
         event: NewEvent | None = None,
+        facts: Facts | None = None,
     ) -> bool:
         """Publish files in one transaction; their blobs are stored already.
 
@@ -122,6 +123,7 @@ class Files(Topic):
             replace: overwrite rows with the same key.
             reuse: allow other bytes under the name of a file that was removed.
             event: what to list.
+            facts: what is said of the package, written only where something is new.
 
         Returns:
             True when something new is there, False when all of it was there already.
@@ -141,6 +143,7 @@ class Files(Topic):
                 exclusive=exclusive,
                 replace=replace,
                 reuse=reuse,
+                facts=facts,
             )
             if fresh:
                 record_now(connection, repository_id, touched, _names(fresh), event)
@@ -153,11 +156,18 @@ class Files(Topic):
 
     @unbroken
     async def update(
-        self, repository_id: int, files: Sequence[NewFile], *, touched: Touched, event: NewEvent | None = None
+        self,
+        repository_id: int,
+        files: Sequence[NewFile],
+        *,
+        touched: Touched,
+        event: NewEvent | None = None,
+        facts: Facts | None = None,
     ) -> None:
-        """Write new entries and fragments under keys that are there; unknown keys are left out."""
+        """Write new entries and fragments under keys that are there, and facts beside them; unknown keys are
+        left out."""
         async with self._database.writing() as connection:
-            known = await publishing.update(connection, repository_id, files, datetime.now(UTC))
+            known = await publishing.update(connection, repository_id, files, datetime.now(UTC), facts)
             if known:
                 await record(connection, repository_id, touched, _names(known), event)
 
@@ -170,15 +180,16 @@ class Files(Topic):
         touched: Touched,
         event: NewEvent | None = None,
         tombstones: bool,
+        facts: Facts | None = None,
     ) -> int:
-        """Remove files and what is empty then; returns how many were there.
+        """Remove files and what is empty then, and write facts; returns how many were there.
 
         Args:
             tombstones: remember the digests of listed files, so that their names cannot come back
                 with other bytes.
         """
         async with self._database.writing() as connection:
-            count, names = await publishing.remove(connection, repository_id, keys, tombstones=tombstones)
+            count, names = await publishing.remove(connection, repository_id, keys, tombstones=tombstones, facts=facts)
             if count:
                 await record(connection, repository_id, touched, names, event)
             reach("remove.before-commit")

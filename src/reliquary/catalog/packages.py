@@ -89,6 +89,16 @@ class Packages(Topic):
         async with self._database.reading() as connection:
             return max(number or 0 for number in (await connection.execute(_serial(), of)).one())
 
+    async def facts(self, repository_id: int, fact: str) -> list[tuple[str, str]]:
+        """(name, value) of every package of which this fact is said, sorted by name."""
+        query = (
+            select(Package.name, Property.value)
+            .join(Property, Property.owner_id == Package.id)
+            .where(Property.kind == PACKAGE, Property.name == fact, Package.repository_id == repository_id)
+        )
+        async with self._database.reading(large=True) as connection:
+            return sorted((row.name, row.value) for row in await connection.execute(query))
+
     async def properties(self, repository_id: int, name: str) -> dict[str, str]:
         """The facts on a package, tombstones (``removed:...``) among them."""
         of = {"repository": repository_id, "name": name}

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Delete, bindparam, case, delete, exists, func
 from sqlalchemy.dialects import postgresql, sqlite
 
 from reliquary.catalog.database import batches, table
-from reliquary.catalog.records import NewFile
+from reliquary.catalog.records import Facts, NewFile
 from reliquary.catalog.rows import BYTES_COLUMNS, ENTRY_COLUMNS, file_values, size_of
 from reliquary.catalog.tables import Base, Blob, File, Package, Property, Version
 
@@ -104,6 +104,38 @@ def put(
         file_values(file, repository_id, versions[packages[file.entry.name], file.entry.version], now) for file in files
     ]
     connection.execute(_upsert_file(dialect), rows)
+
+
+@cache
+def _put_facts(dialect: str, overwrite: bool) -> Any:
+    statement = _insert(dialect, Property)
+    if not overwrite:
+        return statement.on_conflict_do_nothing()
+    taken = {"value": statement.excluded["value"]}
+    return statement.on_conflict_do_update(index_elements=["kind", "owner_id", "name"], set_=taken)
+
+
+@cache
+def _delete_facts() -> Delete:
+    return delete(Property).where(
+        Property.kind == "package",
+        Property.owner_id == bindparam("owner"),
+        Property.name.in_(bindparam("names", expanding=True)),
+    )
+
+
+def put_facts(connection: Connection, package_id: int, facts: Facts) -> None:
+    """Write what is said of a package."""
+    dialect = connection.dialect.name
+    kept = {name: value for name, value in facts.values.items() if value is not None}
+    for values, overwrite in ((kept, True), (facts.defaults, False)):
+        rows = [
+            {"kind": "package", "owner_id": package_id, "name": name, "value": value} for name, value in values.items()
+        ]
+        if rows:
+            connection.execute(_put_facts(dialect, overwrite), rows)
+    for batch in batches(name for name, value in facts.values.items() if value is None):
+        connection.execute(_delete_facts(), {"owner": package_id, "names": batch})
 
 
 @cache

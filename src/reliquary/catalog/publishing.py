@@ -9,9 +9,9 @@ from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reliquary.catalog.database import AnyRow, batches
-from reliquary.catalog.placing import package_ids, put
+from reliquary.catalog.placing import package_ids, put, put_facts
 from reliquary.catalog.placing import prune as prune_now
-from reliquary.catalog.records import NewFile
+from reliquary.catalog.records import Facts, NewFile
 from reliquary.catalog.storing import PACKAGE, delete_files, prune, put_files, write_properties
 from reliquary.catalog.tables import File, Package, Property, Version
 from reliquary.errors import AlreadyThere
@@ -87,6 +87,7 @@ def add(
     exclusive: bool,
     replace: bool,
     reuse: bool,
+    facts: Facts | None = None,
 ) -> list[NewFile]:
     """Insert what is not there yet; returns what was new. See `Files.add`."""
     packages = package_ids(connection, repository_id, {file.entry.name for file in additions})
@@ -110,6 +111,8 @@ def add(
                 raise taken(file)
         fresh.append(file)
     put(connection, repository_id, packages, fresh, now)
+    if fresh and facts is not None:
+        put_facts(connection, packages[facts.name], facts)
     reach("add.rows-written")
     if stored:
         prune_now(connection, {row.package_id for row in stored.values()} | set(packages.values()))
@@ -117,18 +120,29 @@ def add(
 
 
 async def update(
-    connection: AsyncConnection, repository_id: int, files: Sequence[NewFile], now: datetime
+    connection: AsyncConnection,
+    repository_id: int,
+    files: Sequence[NewFile],
+    now: datetime,
+    facts: Facts | None = None,
 ) -> list[NewFile]:
     """Give rows that are there a new entry and fragment; returns those."""
     stored = await connection.run_sync(_by_key, repository_id, {file.entry.key for file in files})
     known = [file for file in files if file.entry.key in stored]
     await put_files(connection, repository_id, known, now)
+    if known and facts is not None:
+        await _put_facts(connection, repository_id, facts)
     await prune(connection, {row.package_id for row in stored.values()})
     return known
 
 
 async def remove(
-    connection: AsyncConnection, repository_id: int, keys: Collection[str], *, tombstones: bool
+    connection: AsyncConnection,
+    repository_id: int,
+    keys: Collection[str],
+    *,
+    tombstones: bool,
+    facts: Facts | None = None,
 ) -> tuple[int, set[str]]:
     """Delete files, and what is empty then; returns how many and the names of their packages."""
     stored = await connection.run_sync(_by_key, repository_id, set(keys))
@@ -137,6 +151,13 @@ async def remove(
             if row.listed and row.blob is not None:
                 await write_properties(connection, row.package_id, {TOMBSTONE + row.filename: row.blob})
     await delete_files(connection, [row.id for row in stored.values()])
+    if stored and facts is not None:
+        await _put_facts(connection, repository_id, facts)
     reach("remove.rows-deleted")
     await prune(connection, {row.package_id for row in stored.values()})
     return len(stored), {row.name for row in stored.values()}
+
+
+async def _put_facts(connection: AsyncConnection, repository_id: int, facts: Facts) -> None:
+    ids = await connection.run_sync(package_ids, repository_id, [facts.name])
+    await connection.run_sync(put_facts, ids[facts.name], facts)

@@ -50,6 +50,21 @@ class Renewal:
 
 
 @dataclass(frozen=True, slots=True)
+class Facts:
+    """What is said of a package in the transaction that changes its files.
+
+    Args:
+        name: the package.
+        values: facts to write; None removes one.
+        defaults: facts that are written only where there are none of that name.
+    """
+
+    name: str
+    values: Mapping[str, str | None] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Touched:
     """What a write makes out of date: scopes, here and in the groups (ids) around the repository."""
 

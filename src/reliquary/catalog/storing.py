@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reliquary.catalog import placing
 from reliquary.catalog.database import batches, upsert
-from reliquary.catalog.records import NewFile
+from reliquary.catalog.records import Facts, NewFile
 from reliquary.catalog.rows import ENTRY_COLUMNS, file_values, size_of
 from reliquary.catalog.tables import Blob, File, Property, Version
 
@@ -103,18 +103,4 @@ async def read_properties(connection: AsyncConnection, packages: Collection[int]
 
 async def write_properties(connection: AsyncConnection, package_id: int, values: Mapping[str, str | None]) -> None:
     """Write facts on a package; None removes one."""
-    kept = [
-        {"kind": PACKAGE, "owner_id": package_id, "name": name, "value": value}
-        for name, value in values.items()
-        if value is not None
-    ]
-    if kept:
-        statement = upsert(connection, Property)
-        conflict = statement.on_conflict_do_update(
-            index_elements=["kind", "owner_id", "name"], set_={"value": statement.excluded.value}
-        )
-        await connection.execute(conflict, kept)
-    for batch in batches(name for name, value in values.items() if value is None):
-        await connection.execute(
-            delete(Property).where(Property.kind == PACKAGE, Property.owner_id == package_id, Property.name.in_(batch))
-        )
+    await connection.run_sync(placing.put_facts, package_id, Facts("", values))
