@@ -147,6 +147,14 @@ class Repository(Protocol):
     def target(self) -> Repository | None:
         """The hosted repository that publishing here goes to, or None."""
 
-    async def shelf(self, publisher: str | None, permit: Permit, call: Call, screen: Sequence[Rule] = ()) -> Shelf:
+    async def shelf(
+        self,
+        publisher: str | None,
+        permit: Permit,
+        call: Call,
+        screen: Sequence[Rule] = (),
+        beside: Sequence[Shelf] = (),
+    ) -> Shelf:
         """The shelf that a verb or query works on; raises WrongMethod where none can. ``screen``:
-        rules of the groups that the question came through; names they deny stay unknown."""
+        rules of the groups that the question came through; names they deny stay unknown. ``beside``:
+        the shelves of a group's other members, for questions about no name in particular."""

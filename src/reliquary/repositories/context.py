@@ -17,6 +17,10 @@ from reliquary.repositories.flight import Flights
 from reliquary.repositories.hot import HotMap
 from reliquary.repositories.labour import Labour
 from reliquary.repositories.lists import Lists
+from reliquary.repositories.signing import Signing
+
+BASES = 256
+"""Addresses of repositories of ours that pages are kept for: each is a host and a repository."""
 
 
 def utc_now() -> datetime:
@@ -69,10 +73,23 @@ class Context:
     counts: dict[str, int] = field(default_factory=dict)
     lists: Lists = field(init=False)
     labour: Labour = field(default_factory=Labour)
+    signing: Signing = field(init=False)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    bases: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lists", Lists(self.store, self.labour))
+        object.__setattr__(self, "signing", Signing(self.catalog, self.now))
+
+    def knows(self, base: str | None) -> bool:
+        """Whether pages made for this address of ours are kept: those of the first few addresses that
+        clients use. More names may be sent as Host than there is room for pages."""
+        if base is None or base in self.bases:
+            return True
+        if len(self.bases) < BASES:
+            self.bases.add(base)
+            return True
+        return False
 
     def count(self, what: str, by: int = 1) -> None:
         """Add to a counter that /metrics shows."""

@@ -243,19 +243,27 @@ class Group(Projection):
                 return found
         return None
 
-    async def shelf(self, publisher: str | None, permit: Permit, call: Call, screen: Sequence[Rule] = ()) -> Shelf:
+    async def shelf(
+        self,
+        publisher: str | None,
+        permit: Permit,
+        call: Call,
+        screen: Sequence[Rule] = (),
+        beside: Sequence[Shelf] = (),
+    ) -> Shelf:
         target = self.target()
         if call.action is not Action.READ:
             if target is None:
                 raise WrongMethod(f"{self._spec.title} has no hosted member to publish to")
             return await target.shelf(publisher, permit, call)
-        if call.name is None:
-            member: Repository | None = target if target in self.members else next(iter(self.members), None)
-        else:
-            member = await self._holder(call.name)
-        if member is None:
+        screen = (*screen, *self._spec.rules)
+        if call.name is not None:
+            return await (await self._holder(call.name)).shelf(publisher, permit, call, screen)
+        members = sorted(self.members, key=lambda member: member is not target)
+        if not members:
             raise NotHere(f"{self._spec.title} has no members")
-        return await member.shelf(publisher, permit, call, (*screen, *self._spec.rules))
+        others = [await member.shelf(publisher, permit, call, screen) for member in members[1:]]
+        return await members[0].shelf(publisher, permit, call, screen, (*others, *beside))
 
     async def _holder(self, name: str) -> Repository:
         """The member that answers questions about a package: its owner, else the first that has it.

@@ -78,5 +78,12 @@ class Hosted(Projection):
     def target(self) -> Repository | None:
         return self
 
-    async def shelf(self, publisher: str | None, permit: Permit, call: Call, screen: Sequence[Rule] = ()) -> Shelf:
-        return HostedShelf(self, self._context, publisher, permit, screen)
+    async def shelf(
+        self,
+        publisher: str | None,
+        permit: Permit,
+        call: Call,
+        screen: Sequence[Rule] = (),
+        beside: Sequence[Shelf] = (),
+    ) -> Shelf:
+        return HostedShelf(self, self._context, publisher, permit, screen, beside)

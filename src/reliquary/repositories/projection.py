@@ -78,7 +78,7 @@ class Projection:
 
     async def page(self, key: PageKey, media: str, codings: Sequence[str]) -> PageHit:
         """A page from memory, else by `_lookup`; see `reliquary.repositories.base.Repository.page`."""
-        shown: Shown | None = self._context.hot.get(self._spec.id, key.path)
+        shown: Shown | None = self._context.hot.get(self._spec.id, key.place)
         if shown is not None and self._context.monotonic() < shown.until:
             hit = _pick(shown, media, codings)
             if hit is not None:
@@ -88,26 +88,27 @@ class Projection:
     async def _lookup(self, key: PageKey, media: str, codings: Sequence[str]) -> PageHit:
         context = self._context
         freshness = await self.settle(key)
-        mark = context.hot.mark(self._spec.id, key.scope, key.path)  # what is dropped from here on is not taken in
-        rows, _ = await context.catalog.pages.find(self._spec.id, key.path)
+        mark = context.hot.mark(self._spec.id, key.scope, key.place)  # what is dropped from here on is not taken in
+        rows, _ = await context.catalog.pages.find(self._spec.id, key.place)
         row = _choose(rows, media, codings)
         partial = False
         if row is None or not await self.present(row.blob, row.size):
             partial = freshness.partial
+            keep = not partial and context.knows(key.base)
             other = any(each.media == media and not each.dirty for each in rows) and not partial
             row = await context.flights.join(
                 # An asker never joins a rendering begun before a change that it may know of.
-                ("render", context.hot, mark, self._spec.id, key.path, media, codings[0], partial),
-                lambda: self._render(key, media, codings, keep=not partial, other=other),
+                ("render", context.hot, mark, self._spec.id, key.place, media, codings[0], partial),
+                lambda: self._render(key, media, codings, keep=keep, other=other),
             )
         hit = await self._hit(row, freshness, partial)
         shown: Shown | None = context.hot.get(self._spec.id, key.path)
-        changed = mark != context.hot.mark(self._spec.id, key.scope, key.path)
+        changed = mark != context.hot.mark(self._spec.id, key.scope, key.place)
         if shown is None or shown.until != freshness.until or changed:
             shown = Shown(freshness.until, freshness.stale, partial)
         shown.variants[media, row.coding] = hit
-        if not partial and not row.dirty:
-            context.hot.put(self._spec.id, key.path, key.scope, shown, shown.weight, mark)
+        if not partial and not row.dirty and context.knows(key.base):
+            context.hot.put(self._spec.id, key.place, key.scope, shown, shown.weight, mark)
         return hit
 
     async def _hit(self, row: StoredPage, freshness: Freshness, partial: bool) -> PageHit:
@@ -150,14 +151,14 @@ class Projection:
 
     async def _sibling(self, key: PageKey, media: str) -> Rendered | None:
         """The page as it is kept in another coding: in each it says the same. None where there is none."""
-        rows, _ = await self._context.catalog.pages.find(self._spec.id, key.path)
+        rows, _ = await self._context.catalog.pages.find(self._spec.id, key.place)
         for row in rows:
             if row.media != media or row.dirty:
                 continue
             with suppress(NotHere, CannotTell, Malformed):  # then it is made anew
                 body = await _whole(self._context.store, row.blob, row.size)
                 plain = await self._context.labour.do(partial(unpack, body, row.coding), begun=True)
-                return Rendered(row.path, row.media, plain, row.headers)
+                return Rendered(key.path, row.media, plain, row.headers)
         return None
 
     async def _assemble(self, key: PageKey, contents: Contents, media: str) -> Rendered:
@@ -166,7 +167,7 @@ class Projection:
             names=contents.names,
             properties=contents.properties,
             serial=contents.serial,
-            base_url=self._public_url(),
+            base_url=key.base or self._public_url(),
         )
         pen = Pen(now=self._context.now(), repository=self._spec.title)
 
@@ -192,7 +193,7 @@ class Projection:
         receipt = await self._context.store.put(body, durable=False)
         etag = hashlib.sha256(f"{page.media} {coding} {receipt.blob}".encode()).hexdigest()[:40]
         return StoredPage(
-            path=key.path,
+            path=key.place,
             scope=key.scope,
             media=page.media,
             coding=coding,

@@ -296,7 +296,7 @@ class Proxy(Projection):
         return Contents(
             rows=found,
             names=[(name, 0) for name in names],
-            properties=held.reading.properties if held is not None and key.name else {},
+            properties={**held.reading.properties, **held.reading.about} if held is not None and key.name else {},
             serial=await catalog.packages.serial([self._spec.id], key.scope),
         )
 
@@ -349,12 +349,19 @@ class Proxy(Projection):
     def target(self) -> Repository | None:
         return None
 
-    async def shelf(self, publisher: str | None, permit: Permit, call: Call, screen: Sequence[Rule] = ()) -> Shelf:
+    async def shelf(
+        self,
+        publisher: str | None,
+        permit: Permit,
+        call: Call,
+        screen: Sequence[Rule] = (),
+        beside: Sequence[Shelf] = (),
+    ) -> Shelf:
         if call.action is not Action.READ:
             raise WrongMethod(f"{self._spec.title} is a proxy: publish to a hosted repository or to a group with one")
         if call.name is not None:
             self.admit(self._format.normalise(call.name))
-        return ProxyShelf(self, self._context, publisher, permit, screen)
+        return ProxyShelf(self, self._context, publisher, permit, screen, beside)
 
     def now(self) -> datetime:
         """The time, UTC."""

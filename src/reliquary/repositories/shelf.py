@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from reliquary.blobs.base import Writer
 from reliquary.catalog.publishing import TOMBSTONE
-from reliquary.catalog.records import NewEvent, NewFile, Touched
-from reliquary.errors import CannotTell, Full, NotHere, TooLarge, WrongMethod
+from reliquary.catalog.records import Facts, NewEvent, NewFile, Touched
+from reliquary.errors import CannotTell, Full, NotHere, TooLarge, Unavailable, WrongMethod
 from reliquary.failpoints import reach
-from reliquary.formats.base import Format
-from reliquary.formats.verbs import Received, Reply
+from reliquary.formats.base import FileKey, Format
+from reliquary.formats.verbs import PublicKey, Received, Reply, Shelf
 from reliquary.repositories import rules
-from reliquary.repositories.base import Permit
+from reliquary.repositories.base import Permit, Repository
 from reliquary.repositories.context import Context
 from reliquary.repositories.rows import new_file
-from reliquary.types import Action, Digests, Entry, RepositorySpec, Rule, StoredFile, Verdict
+from reliquary.types import NOTHING, Action, Digests, Entry, Rule, StoredFile, Verdict
 from reliquary.upstream.base import Document
 
 if TYPE_CHECKING:
@@ -68,13 +69,25 @@ class _Written:
 
 
 class _Shelf:
-    """What every shelf can do: look."""
+    """What every shelf can do: look.
+
+    ``beside``: shelves of the other members of a group, which questions about no name in
+    particular are put to as well.
+    """
 
     def __init__(
-        self, spec: RepositorySpec, context: Context, publisher: str | None, permit: Permit, screen: Sequence[Rule]
+        self,
+        repository: Repository,
+        context: Context,
+        publisher: str | None,
+        permit: Permit,
+        screen: Sequence[Rule] = (),
+        beside: Sequence[Shelf] = (),
     ) -> None:
+        self._beside = tuple(beside)
         self._screen = tuple(screen)
-        self._spec = spec
+        self._spec = repository.spec
+        self._format: Format = repository.format
         self._context = context
         self._publisher = publisher
         self._permit = permit
@@ -101,6 +114,21 @@ class _Shelf:
     async def entries(self, name: str) -> Sequence[Entry]:
         rows = await self._context.catalog.files.of_package(self._spec.id, name)
         return [known(row) for row in rows]
+
+    async def entry(self, key: FileKey) -> Entry | None:
+        rows = await self._context.catalog.files.find([self._spec.id], key.path)
+        return known(rows[0]) if rows else None
+
+    async def serial(self, name: str) -> int:
+        return await self._context.catalog.packages.serial([self._spec.id], name)
+
+    async def survey(self, fact: str) -> Sequence[tuple[str, str]]:
+        told = await self._context.catalog.packages.facts(self._spec.id, fact)
+        found = {name: value for name, value in told if self._shows(name)}
+        for other in self._beside:
+            for name, value in await other.survey(fact):
+                found.setdefault(name, value)
+        return sorted(found.items())
 
     async def names(self) -> Sequence[tuple[str, int]]:
         found = await self._context.catalog.packages.packages(self._spec.id)
@@ -129,6 +157,28 @@ class _Shelf:
     async def inspect(self, look: Callable[[], T]) -> T:
         return await asyncio.to_thread(look)
 
+    async def ask(
+        self, path: str, headers: Mapping[str, str] = NOTHING, *, body: bytes | None = None
+    ) -> Sequence[Reply]:
+        replies: list[Reply] = []
+        with suppress(NotHere, Unavailable):
+            replies.append(await self._pass_on(path, headers, body))
+        for other in self._beside:
+            replies += await other.ask(path, headers, body=body)
+        return replies
+
+    async def _pass_on(self, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Reply:
+        raise NotHere(f"{self._spec.title} has no upstream")
+
+    async def forward(self, path: str, headers: Mapping[str, str]) -> Reply:
+        return await self._pass_on(path, headers)
+
+    async def sign(self, data: bytes) -> tuple[str, str]:
+        return await self._context.signing.sign(self._format.name, data)
+
+    async def keys(self) -> Sequence[PublicKey]:
+        return await self._context.signing.keys(self._format.name)
+
 
 class HostedShelf(_Shelf):
     """Implements `reliquary.formats.verbs.Shelf` for a hosted repository."""
@@ -136,10 +186,15 @@ class HostedShelf(_Shelf):
     hosted = True
 
     def __init__(
-        self, repository: Hosted, context: Context, publisher: str | None, permit: Permit, screen: Sequence[Rule] = ()
+        self,
+        repository: Hosted,
+        context: Context,
+        publisher: str | None,
+        permit: Permit,
+        screen: Sequence[Rule] = (),
+        beside: Sequence[Shelf] = (),
     ) -> None:
-        super().__init__(repository.spec, context, publisher, permit, screen)
-        self._format: Format = repository.format
+        super().__init__(repository, context, publisher, permit, screen, beside)
         self._groups = repository.groups
 
     async def set_properties(self, name: str, values: Mapping[str, str | None]) -> None:
@@ -178,7 +233,13 @@ class HostedShelf(_Shelf):
             raise Full(f"the disk of {self._spec.title} is full; nothing was stored")
 
     async def add(
-        self, additions: Sequence[tuple[Entry, Received | bytes]], *, exclusive: bool = True, replace: bool = False
+        self,
+        additions: Sequence[tuple[Entry, Received | bytes]],
+        *,
+        exclusive: bool = True,
+        replace: bool = False,
+        properties: Mapping[str, str | None] = NOTHING,
+        defaults: Mapping[str, str] = NOTHING,
     ) -> bool:
         files = await self._commit_all(additions)
         reach("publish.stored")
@@ -192,6 +253,7 @@ class HostedShelf(_Shelf):
             replace=replace,
             reuse=replace or bool(self._spec.options.get("reuse_filenames", False)),
             event=self._event("add", listed.name, listed.version, listed.filename),
+            facts=Facts(listed.name, properties, defaults) if properties or defaults else None,
         )
         self._drop(touched)
         await self._confirm(files, touched)
@@ -248,7 +310,9 @@ class HostedShelf(_Shelf):
             publisher=self._publisher,
         )
 
-    async def update(self, entries: Sequence[Entry], action: str) -> None:
+    async def update(
+        self, entries: Sequence[Entry], action: str, *, properties: Mapping[str, str | None] = NOTHING
+    ) -> None:
         touched = self._touched(entries)
         first = entries[0]
         await self._context.catalog.files.update(
@@ -256,10 +320,13 @@ class HostedShelf(_Shelf):
             [new_file(self._format, entry, self.now) for entry in entries],
             touched=touched,
             event=self._event(action, first.name, first.version, first.filename),
+            facts=Facts(first.name, properties) if properties else None,
         )
         self._drop(touched)
 
-    async def remove(self, keys: Sequence[str], action: str = "remove") -> int:
+    async def remove(
+        self, keys: Sequence[str], action: str = "remove", *, properties: Mapping[str, str | None] = NOTHING
+    ) -> int:
         found = [row for key in keys for row in await self._context.catalog.files.find([self._spec.id], key)]
         if not found:
             return 0
@@ -271,6 +338,7 @@ class HostedShelf(_Shelf):
             touched=touched,
             event=self._event(action, entries[0].name, entries[0].version, entries[0].filename),
             tombstones=not self._spec.options.get("reuse_filenames", False),
+            facts=Facts(entries[0].name, properties) if properties else None,
         )
         self._drop(touched)
         for row in found:
@@ -278,9 +346,6 @@ class HostedShelf(_Shelf):
                 self._context.hot.discard(each, row.entry.key)
         reach("remove.before-answer")
         return gone
-
-    async def forward(self, path: str, headers: Mapping[str, str]) -> Reply:
-        raise NotHere(f"{self._spec.title} has no upstream")
 
     def _touched(self, entries: Sequence[Entry]) -> Touched:
         scopes = {touch.scope: None for entry in entries for touch in self._format.touches(entry)}
@@ -299,9 +364,15 @@ class ProxyShelf(_Shelf):
     hosted = False
 
     def __init__(
-        self, repository: Proxy, context: Context, publisher: str | None, permit: Permit, screen: Sequence[Rule] = ()
+        self,
+        repository: Proxy,
+        context: Context,
+        publisher: str | None,
+        permit: Permit,
+        screen: Sequence[Rule] = (),
+        beside: Sequence[Shelf] = (),
     ) -> None:
-        super().__init__(repository.spec, context, publisher, permit, screen)
+        super().__init__(repository, context, publisher, permit, screen, beside)
         self._proxy = repository
 
     def _shows(self, name: str) -> bool:
@@ -312,13 +383,30 @@ class ProxyShelf(_Shelf):
             await self._proxy.settle(page)
         return [known(row) for row in await self._proxy.rows(name)]
 
-    async def forward(self, path: str, headers: Mapping[str, str]) -> Reply:
-        """Ask each upstream in turn, beside its index."""
+    async def entry(self, key: FileKey) -> Entry | None:
+        for page in self._proxy.format.pages(key.scope):
+            try:
+                await self._proxy.settle(page)
+            except NotHere:
+                return None
+        row = await self._proxy.known(key)
+        return known(row) if row is not None else None
+
+    async def properties(self, name: str) -> Mapping[str, str]:
+        """What the settled page says of the package, too."""
+        said: dict[str, str] = {}
+        for page in self._proxy.format.pages(name):
+            await self._proxy.settle(page)
+            media = self._proxy.format.manner(page).offers[0].media
+            said |= (await self._proxy.contents(page, media)).properties
+        return {**await super().properties(name), **said}
+
+    async def _pass_on(self, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Reply:
+        """Ask each upstream in turn."""
         sent = {name: value for name, value in headers.items() if name == "accept"}
-        index = self._proxy.format.pages("")[0]
         for upstream in self._proxy.upstreams:
-            base = self._proxy.format.locate(index, upstream.base) or upstream.base
-            outcome = await upstream.fetch(_beside(base, path), headers=sent, limit=FORWARDED)
+            url = self._format.question(path, upstream.base)
+            outcome = await upstream.fetch(url, headers=sent, limit=FORWARDED, body=body)
             if isinstance(outcome, Document):
                 kind = outcome.headers.get("content-type", "application/octet-stream")
                 return Reply(200, outcome.body, kind)
@@ -336,17 +424,22 @@ class ProxyShelf(_Shelf):
         raise self._refuse()
 
     async def add(
-        self, additions: Sequence[tuple[Entry, Received | bytes]], *, exclusive: bool = True, replace: bool = False
+        self,
+        additions: Sequence[tuple[Entry, Received | bytes]],
+        *,
+        exclusive: bool = True,
+        replace: bool = False,
+        properties: Mapping[str, str | None] = NOTHING,
+        defaults: Mapping[str, str] = NOTHING,
     ) -> bool:
         raise self._refuse()
 
-    async def update(self, entries: Sequence[Entry], action: str) -> None:
+    async def update(
+        self, entries: Sequence[Entry], action: str, *, properties: Mapping[str, str | None] = NOTHING
+    ) -> None:
         raise self._refuse()
 
-    async def remove(self, keys: Sequence[str], action: str = "remove") -> int:
+    async def remove(
+        self, keys: Sequence[str], action: str = "remove", *, properties: Mapping[str, str | None] = NOTHING
+    ) -> int:
         raise self._refuse()
-
-
-def _beside(base: str, path: str) -> str:
-    """The address of a root-relative question, asked beside the last segment of the index."""
-    return base.rstrip("/").rpartition("/")[0] + "/" + path

@@ -82,8 +82,10 @@ class Upstream(Protocol):
         headers: Mapping[str, str] | None = None,
         validators: Validators | None = None,
         limit: int = 268_435_456,
+        body: bytes | None = None,
     ) -> Document | Unchanged | Missing:
-        """Get a whole document of at most ``limit`` bytes, unpacked; retries within a budget."""
+        """Get a whole document of at most ``limit`` bytes, unpacked; retries within a budget. With a
+        ``body`` of JSON the question is a POST."""
 
     def open(
         self, url: str, *, headers: Mapping[str, str] | None = None, method: str = "GET"

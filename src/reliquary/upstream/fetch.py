@@ -59,12 +59,14 @@ class Question:
     """A request before it meets a host.
 
     Args:
-        method: ``GET`` or ``HEAD``.
+        method: ``GET``, ``HEAD`` or ``POST``.
         headers: from the allow-list, names in lower case.
+        body: JSON that is sent with a POST.
     """
 
     method: str
     headers: Mapping[str, str]
+    body: bytes | None = None
 
     @property
     def conditional(self) -> bool:
@@ -85,6 +87,7 @@ def question(
     agent: str,
     *,
     whole: bool = False,
+    body: bytes | None = None,
 ) -> Question:
     """Build a request's headers: the caller's allowed ones, validators, and ours. A Range that is not one
     plain byte range is left out, so that the whole comes; with ``whole`` every Range is."""
@@ -97,7 +100,9 @@ def question(
     if validators is not None and validators.modified:
         built["if-modified-since"] = validators.modified
     built.setdefault("accept", "*/*")
-    return Question(method, {**built, "accept-encoding": codings, "user-agent": agent})
+    if body is not None:
+        built["content-type"] = "application/json"
+    return Question(method, {**built, "accept-encoding": codings, "user-agent": agent}, body)
 
 
 def conclude(

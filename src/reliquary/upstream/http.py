@@ -180,9 +180,11 @@ class HttpUpstream:
         headers: Mapping[str, str] | None = None,
         validators: Validators | None = None,
         limit: int = 268_435_456,
+        body: bytes | None = None,
     ) -> Document | Unchanged | Missing:
         """Get a whole document; see `upstream.base.Upstream.fetch`."""
-        asked = question("GET", headers, validators, CODINGS, self._policy.user_agent, whole=True)
+        method = "GET" if body is None else "POST"
+        asked = question(method, headers, validators, CODINGS, self._policy.user_agent, whole=True, body=body)
         return await self._persist(lambda: self._document(url, asked, limit))
 
     @asynccontextmanager
@@ -312,7 +314,8 @@ class HttpUpstream:
         try:
             # A head that drips in byte by byte never lets a single read time out.
             async with asyncio.timeout(policy.pool_timeout + policy.connect_timeout + policy.read_timeout):
-                response = await self._client.send(httpx2.Request(asked.method, target, headers=headers), stream=True)
+                request = httpx2.Request(asked.method, target, headers=headers, content=asked.body)
+                response = await self._client.send(request, stream=True)
         except httpcore2.PoolTimeout:
             raise Unavailable(f"too much is being asked of the upstream {target.host} already") from None
         except ERRORS as problem:

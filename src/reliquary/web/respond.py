@@ -71,7 +71,7 @@ class Responder:
         elif hit.body is not None:
             if spec.anonymous_read and sent == _second(hit.modified):
                 target = request.scope.get(TARGET, b"")
-                quick.keep(target, request.scope["headers"], (spec.id, key.path), hit, headers, more)
+                quick.keep(target, request.scope["headers"], (spec.id, key.place), hit, headers, more)
             await request.start(200, headers + more)
             await request.end(hit.body)
         else:

@@ -6,6 +6,8 @@ repository; the key; the authorizer for the object; method; negotiation; validat
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 
 from reliquary.errors import (
@@ -13,7 +15,9 @@ from reliquary.errors import (
     CannotTell,
     Malformed,
     NotHere,
+    Refused,
     ReliquaryError,
+    Unauthenticated,
     WrongMethod,
 )
 from reliquary.formats.base import Call, FileKey, Format, Manner, Match, Moved, PageKey
@@ -21,6 +25,7 @@ from reliquary.formats.verbs import Reply
 from reliquary.repositories.base import Known, Repository
 from reliquary.types import Action, Actor, RepositorySpec
 from reliquary.web import identity, negotiate, paths
+from reliquary.web.accounts import WebAccounts
 from reliquary.web.incoming import WebIncoming
 from reliquary.web.request import Left, Request
 from reliquary.web.respond import Gone, Responder, error_headers, vary, with_headers
@@ -65,17 +70,27 @@ class Serve:
         identity.check_host(request.scope, request.headers, state.trust)
         name, slash, rest = raw.partition(b"/")
         repository = state.estate.get(format.name, paths.split(name)[0])
-        actor = await state.identify(request.headers.get("authorization"))
+        refused: Unauthenticated | None = None
+        try:
+            actor = await state.identify(request.headers.get("authorization"))
+        except Unauthenticated as error:
+            if not _is_open(request, format, rest):
+                raise
+            actor, refused = Actor(), error
         if repository is None:
             raise NotHere(f"there is no repository of that name; GET / lists those of format {format.name}")
         state.context.count("requests")
         if request.method in READS:
-            state.access.require(actor, Action.READ, repository.spec)
+            try:
+                state.access.require(actor, Action.READ, repository.spec)
+            except Refused:
+                if not _is_open(request, format, rest):
+                    raise
         segments = paths.split(rest) if rest else ()
         query = paths.query(request.scope.get("query_string", b""))
         match = format.match(request.method, segments, query)
         if isinstance(match, Call):
-            await self._call(request, repository, actor, match, segments)
+            await self._call(request, repository, actor, match, segments, refused)
             return
         if request.method not in READS:
             state.access.require(actor, Action.READ, repository.spec)
@@ -112,11 +127,14 @@ class Serve:
         codings: tuple[str, ...] = ("identity",)
         if manner.codings:
             codings = negotiate.codings(request.headers.get("accept-encoding", ""))
+        if manner.absolute:
+            origin = identity.origin(request.scope, request.headers, self._state.trust)
+            key = replace(key, base=f"{origin}{repository.spec.title}/")
         hit = await repository.page(key, offer.media, codings)
         try:
             await self._responder.page(request, key, manner, hit, repository.spec, self._state.quick)
         except Gone:
-            self._state.context.hot.discard(repository.spec.id, key.path)
+            self._state.context.hot.discard(repository.spec.id, key.place)
             hit = await repository.page(key, offer.media, codings)
             await self._responder.page(request, key, manner, hit, repository.spec, self._state.quick)
 
@@ -144,10 +162,17 @@ class Serve:
         await request.reply(Reply(301 if match.permanent else 302, headers=tuple(headers)))
 
     async def _call(
-        self, request: Request, repository: Repository, actor: Actor, call: Call, segments: tuple[str, ...]
+        self,
+        request: Request,
+        repository: Repository,
+        actor: Actor,
+        call: Call,
+        segments: tuple[str, ...],
+        refused: Unauthenticated | None,
     ) -> None:
         state = self._state
-        state.access.require(actor, call.action, repository.spec, call.name)
+        if not call.open:
+            state.access.require(actor, call.action, repository.spec, call.name)
 
         async def permit(owner: RepositorySpec, action: Action, name: str) -> None:
             state.access.require(actor, action, repository.spec, name)
@@ -155,17 +180,19 @@ class Serve:
                 state.access.require(actor, action, owner, name)
 
         shelf = await repository.shelf(actor.name, permit, call)
-        if call.name is not None or call.action is Action.READ:
+        if not call.open and (call.name is not None or call.action is Action.READ):
             # Of the owner too: a group's rights open nothing that its members keep closed.
             await shelf.permit(call.action, call.name or "")
+        origin = identity.origin(request.scope, request.headers, state.trust)
         incoming = WebIncoming(
             request.receive,
             method=request.method,
             segments=segments,
             query=paths.query(request.scope.get("query_string", b"")),
             headers=request.headers,
-            base_url=identity.origin(request.scope, request.headers, state.trust) + repository.spec.title + "/",
+            base_url=origin + repository.spec.title + "/",
             limit=int(repository.spec.options.get("upload_limit", state.context.limits.upload_limit)),
+            accounts=WebAccounts(state, actor, origin, refused),
         )
         await request.reply(await call.run(incoming, shelf))
 
@@ -193,6 +220,15 @@ class Serve:
             return []
         manner = format.manner(match)
         return [("vary", vary(manner)), *manner.headers]
+
+
+def _is_open(request: Request, format: Format, rest: bytes) -> bool:
+    """Whether the address is a call that asks for no right."""
+    try:
+        match = format.match(request.method, paths.split(rest), {})
+    except ReliquaryError:
+        return False
+    return isinstance(match, Call) and match.open
 
 
 def _not_for(format: Format, method: str, segments: tuple[str, ...]) -> ReliquaryError:

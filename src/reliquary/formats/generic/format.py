@@ -49,6 +49,9 @@ class Generic:
     def locate(self, key: FileKey | PageKey, base: str) -> str | None:
         return paths.locate(key, base)
 
+    def question(self, path: str, base: str) -> str:
+        return base + path
+
     def ask(self, key: FileKey | PageKey) -> Mapping[str, str]:
         return {"accept": "text/html, */*;q=0.5"} if isinstance(key, PageKey) else {}
 

@@ -56,6 +56,11 @@ class PyPI:
     def locate(self, key: FileKey | PageKey, base: str) -> str | None:
         return paths.locate(key, base)
 
+    def question(self, path: str, base: str) -> str:
+        """Beside the last segment of the index."""
+        index = paths.locate(paths.root(), base) or base
+        return index.rstrip("/").rpartition("/")[0] + "/" + path
+
     def ask(self, key: FileKey | PageKey) -> Mapping[str, str]:
         return {"accept": negotiate.ASKED} if isinstance(key, PageKey) else {}
 
