@@ -109,6 +109,16 @@ class Access:
             raise Unauthenticated("the Basic credentials hold no colon")
         if password.startswith(tokens.PREFIX):
             return self._by_token(password)
+        return await self.login(name, password)
+
+    @property
+    def passwords(self) -> Passwords:
+        """What checks passwords in this process."""
+        return self._passwords
+
+    async def login(self, name: str, password: str) -> Actor:
+        """Who has this user name and this password. Raises Unauthenticated, in the same words whatever
+        is wrong; a name that failed too often is refused for the rest of a minute."""
         user = self._users.get(name)
         stored = user.password_hash if user and not user.disabled else None
         if not await self._passwords.check(name, stored, password) or user is None:

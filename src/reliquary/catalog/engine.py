@@ -11,6 +11,8 @@ from reliquary.catalog.database import Database
 from reliquary.catalog.events import Events
 from reliquary.catalog.files import Files
 from reliquary.catalog.jobs import Jobs
+from reliquary.catalog.keys import Keys
+from reliquary.catalog.logins import Logins
 from reliquary.catalog.packages import Packages
 from reliquary.catalog.pages import Pages
 from reliquary.catalog.repositories import Repositories
@@ -34,6 +36,8 @@ class Catalog:
         self.accounts = Accounts(database)
         self.events = Events(database)
         self.jobs = Jobs(database)
+        self.logins = Logins(database)
+        self.keys = Keys(database)
 
     @classmethod
     async def open(cls, url: str) -> Catalog:

@@ -273,6 +273,29 @@ class Token(Base):
     revoked: Mapped[datetime | None] = mapped_column(Utc)
 
 
+class Login(Base):
+    """A login that was begun by a client and is ended by a person, by the hashes of its secrets."""
+
+    __tablename__ = "logins"
+    page: Mapped[str] = mapped_column(Digest, primary_key=True)
+    secret: Mapped[str] = mapped_column(Digest, index=True)
+    title: Mapped[str] = mapped_column(Text)
+    user: Mapped[str | None] = mapped_column(Text, ForeignKey("users.name", ondelete="CASCADE"), index=True)
+    created: Mapped[datetime] = mapped_column(Utc)
+    expires: Mapped[datetime] = mapped_column(Utc, index=True)
+
+
+class Key(Base):
+    """A key that documents are signed with."""
+
+    __tablename__ = "keys"
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    private: Mapped[str] = mapped_column(Text)
+    public: Mapped[str] = mapped_column(Text)
+    created: Mapped[datetime] = mapped_column(Utc)
+    expires: Mapped[datetime | None] = mapped_column(Utc)
+
+
 class GrantRow(Base):
     """What a user may do where."""
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reliquary.errors import Malformed, NotHere, TooLarge, WrongMethod
+from reliquary.errors import Malformed, NotHere, TooLarge, Unauthenticated, WrongMethod
 from reliquary.formats.base import Call, FileKey, Format
-from reliquary.formats.verbs import Part, Reply
+from reliquary.formats.verbs import Accounts, Part, Reply
 from reliquary.repositories.base import Permit, Repository
 from reliquary.types import Action, RepositorySpec
 
@@ -31,6 +31,10 @@ class InsideIncoming:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     base_url: str = LOCAL
+
+    @property
+    def accounts(self) -> Accounts:
+        raise Unauthenticated("no user is asking: this runs inside the server")
 
     async def chunks(self) -> AsyncIterator[bytes]:
         if isinstance(self.content, bytes):

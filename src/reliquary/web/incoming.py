@@ -7,8 +7,8 @@ import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
-from reliquary.errors import Broken, Malformed, TooLarge, UnknownCoding
-from reliquary.formats.verbs import Part
+from reliquary.errors import Broken, Malformed, TooLarge, Unauthenticated, UnknownCoding
+from reliquary.formats.verbs import Accounts, Part
 from reliquary.web import multipart
 
 IDLE = 60.0
@@ -31,6 +31,7 @@ class WebIncoming:
         receive: ASGI's receive.
         headers: every request header, names in lower case.
         limit: bytes that a body may have, counted as they are read.
+        accounts: who asks; None where that was settled before.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class WebIncoming:
         headers: Mapping[str, str],
         base_url: str,
         limit: int,
+        accounts: Accounts | None = None,
     ) -> None:
         self.method = method
         self.segments = segments
@@ -50,6 +52,7 @@ class WebIncoming:
         self.headers = {name: value for name, value in headers.items() if name not in SECRET}
         self.base_url = base_url
         self._receive = receive
+        self._accounts = accounts
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         self._most = limit
         self._limit = limit + (OVERHEAD if kind in FORMS else FRAME)
@@ -63,6 +66,12 @@ class WebIncoming:
         coding = self.headers.get("content-encoding", "identity").strip().lower()
         if coding not in ("identity", "gzip", "x-gzip", ""):
             raise UnknownCoding(f"the body's coding {coding[:40]!r} is not known; send it plain or as gzip")
+
+    @property
+    def accounts(self) -> Accounts:
+        if self._accounts is None:
+            raise Unauthenticated("nobody can log in at this address")
+        return self._accounts
 
     def chunks(self) -> AsyncIterator[bytes]:
         if self.headers.get("content-encoding", "").strip().lower() in ("gzip", "x-gzip"):

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import IO, Any, TypeVar
 
-from reliquary.errors import AlreadyThere, Forbidden, Malformed, NotHere, TooLarge, WrongMethod
-from reliquary.formats.verbs import Part, Received, Reply
+from reliquary.errors import AlreadyThere, Forbidden, Malformed, NotHere, TooLarge, Unauthenticated, WrongMethod
+from reliquary.formats.verbs import Accounts, Part, Received, Reply
 from reliquary.types import Action, Digests, Entry
 
 T = TypeVar("T")
@@ -162,6 +162,10 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     base_url: str = "http://packages.example/pypi/main/"
+
+    @property
+    def accounts(self) -> Accounts:
+        raise Unauthenticated("nobody asks here")
 
     async def chunks(self) -> AsyncIterator[bytes]:
         yield self.data
