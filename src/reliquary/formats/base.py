@@ -43,6 +43,8 @@ class Manner:
         ranges: whether Range is honoured (files, and pages without codings).
         headers: sent with every answer for the key, errors and 304 too (CORS and the like).
         sandbox: foreign bytes a browser must not run on our origin.
+        absolute: the page holds absolute addresses, so each address of ours has a page of its own
+            (`Listing.base_url`).
     """
 
     offers: tuple[Offer, ...]
@@ -52,6 +54,7 @@ class Manner:
     ranges: bool = False
     headers: Headers = ()
     sandbox: bool = False
+    absolute: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,8 @@ class PageKey:
         name: the package it is of, or "" for a list of packages.
         children: the prefix of the scopes whose names it lists (`Listing.names`), or None.
         media: the media type that the address itself forces (``?format=``), or None.
+        base: the address of the repository, with a final slash, that its links begin with; known
+            once a client has asked (`Manner.absolute`).
     """
 
     path: str
@@ -81,6 +86,12 @@ class PageKey:
     name: str = ""
     children: str | None = None
     media: str | None = None
+    base: str | None = None
+
+    @property
+    def place(self) -> str:
+        """What the rendered page is kept under: its path, and the address that it was made for."""
+        return self.path if self.base is None else f"{self.path} {self.base}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +144,15 @@ class Reading:
     Args:
         entries: its files, sidecars that it advertises included (``listed`` false).
         names: child names, for a page that lists names (`PageKey.children`).
-        properties: facts on the package (status, serial), text to text.
+        properties: facts on the package (status, serial), text to text, that are asked for by name.
+        about: what else its pages say beside its files; read from the document each time, never
+            written elsewhere.
     """
 
     entries: Sequence[Entry] = ()
     names: Sequence[str] = ()
     properties: Mapping[str, str] = field(default_factory=dict)
+    about: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +173,8 @@ class Listing:
         names: (child name, serial) for pages with `PageKey.children`, sorted.
         properties: facts on the package.
         serial: of the last change to the scope.
-        base_url: absolute address of the repository, or None where no public URL is configured.
+        base_url: absolute address of the repository with a final slash, as the client addressed it for
+            pages that hold such addresses; else None where no public URL is configured.
     """
 
     files: Sequence[Listed] = ()
@@ -281,6 +296,9 @@ class Format(Protocol):
 
     def locate(self, key: FileKey | PageKey, base: str) -> str | None:
         """The key's address at an upstream, or None: only the index knows."""
+
+    def question(self, path: str, base: str) -> str:
+        """The address at which an upstream is asked what is passed on to it (``Shelf.ask``)."""
 
     def ask(self, key: FileKey | PageKey) -> Mapping[str, str]:
         """Request headers an upstream is asked with."""

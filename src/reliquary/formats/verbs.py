@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import IO, Any, Protocol, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 
-from reliquary.types import Action, Digests, Entry, Headers
+from reliquary.types import NOTHING, Action, Digests, Entry, Headers
+
+if TYPE_CHECKING:
+    from reliquary.formats.base import FileKey
 
 T = TypeVar("T")
 
@@ -27,6 +30,21 @@ class Reply:
     content_type: str = "text/plain; charset=utf-8"
     headers: Headers = ()
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A key that signatures of hosted packages are checked with (ECDSA on P-256 with SHA-256).
+
+    Args:
+        id: ``SHA256:`` and the base64 of the digest of ``der``, without padding.
+        der: the key as SubjectPublicKeyInfo in base64.
+        expires: when it stopped signing (UTC), or None.
+    """
+
+    id: str
+    der: str
+    expires: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +225,16 @@ class Shelf(Protocol):
     async def entries(self, name: str) -> Sequence[Entry]:
         """The package's files, sidecars included; empty when there is no such package."""
 
+    async def entry(self, key: FileKey) -> Entry | None:
+        """One file, as far as the index knows it; None when there is no such file. Raises Unavailable."""
+
+    async def serial(self, name: str) -> int:
+        """The change that last touched the package, 0 when none did."""
+
+    async def survey(self, fact: str) -> Sequence[tuple[str, str]]:
+        """(name, value) of every package of which this fact is said, sorted by name; of a group all
+        that its members say, the first one's where several know a name."""
+
     async def names(self) -> Sequence[tuple[str, int]]:
         """Every package name with its serial, sorted."""
 
@@ -236,13 +264,17 @@ class Shelf(Protocol):
         *,
         exclusive: bool = True,
         replace: bool = False,
+        properties: Mapping[str, str | None] = NOTHING,
+        defaults: Mapping[str, str] = NOTHING,
     ) -> bool:
-        """Publish files: bytes first, then one transaction, then the pages.
+        """Publish files of one package: bytes first, then one transaction, then the pages.
 
         Args:
             additions: entries with their bytes; the first listed one names the event.
             exclusive: refuse a listed file name that the package has with other bytes.
             replace: overwrite rows with the same key.
+            properties: facts on the package, written with the files (None removes one).
+            defaults: facts that are written with them where there are none of that name.
 
         Returns:
             True when something new is there, False when all of it was there already.
@@ -251,12 +283,29 @@ class Shelf(Protocol):
             AlreadyThere: other bytes are under that name, or were and the policy forbids reuse.
         """
 
-    async def update(self, entries: Sequence[Entry], action: str) -> None:
-        """Write changed entries (same keys) and render their pages; ``action`` names the event."""
+    async def update(
+        self, entries: Sequence[Entry], action: str, *, properties: Mapping[str, str | None] = NOTHING
+    ) -> None:
+        """Write changed entries of one package (same keys) and facts on it, and render its pages;
+        ``action`` names the event."""
 
-    async def remove(self, keys: Sequence[str], action: str = "remove") -> int:
-        """Remove files by key; returns how many were there."""
+    async def remove(
+        self, keys: Sequence[str], action: str = "remove", *, properties: Mapping[str, str | None] = NOTHING
+    ) -> int:
+        """Remove files of one package by key, and write facts on it; returns how many were there."""
 
     async def forward(self, path: str, headers: Mapping[str, str]) -> Reply:
         """Ask the upstream for ``path`` below its root and pass a small answer on; raises NotHere
         where there is no upstream, Unavailable where it does not answer usably."""
+
+    async def ask(
+        self, path: str, headers: Mapping[str, str] = NOTHING, *, body: bytes | None = None
+    ) -> Sequence[Reply]:
+        """Pass a question on to every proxy in here, by POST where it has a JSON body: what those
+        that answered usably said. One that has no such thing or is down is left out."""
+
+    async def sign(self, data: bytes) -> tuple[str, str]:
+        """Sign with the server's own key: the key's id, and the signature (DER) in base64."""
+
+    async def keys(self) -> Sequence[PublicKey]:
+        """The keys that signatures made here are checked with, the newest first."""

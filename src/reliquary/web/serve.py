@@ -6,6 +6,8 @@ repository; the key; the authorizer for the object; method; negotiation; validat
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 
 from reliquary.errors import (
@@ -125,11 +127,14 @@ class Serve:
         codings: tuple[str, ...] = ("identity",)
         if manner.codings:
             codings = negotiate.codings(request.headers.get("accept-encoding", ""))
+        if manner.absolute:
+            origin = identity.origin(request.scope, request.headers, self._state.trust)
+            key = replace(key, base=f"{origin}{repository.spec.title}/")
         hit = await repository.page(key, offer.media, codings)
         try:
             await self._responder.page(request, key, manner, hit, repository.spec, self._state.quick)
         except Gone:
-            self._state.context.hot.discard(repository.spec.id, key.path)
+            self._state.context.hot.discard(repository.spec.id, key.place)
             hit = await repository.page(key, offer.media, codings)
             await self._responder.page(request, key, manner, hit, repository.spec, self._state.quick)
 
