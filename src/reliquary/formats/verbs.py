@@ -96,6 +96,9 @@ class Accounts(Protocol):
     def name(self) -> str | None:
         """The user who asks; None for an anonymous reader."""
 
+    def known(self) -> str:
+        """The user who asks; raises Unauthenticated, saying why nobody is known."""
+
     async def login(self, user: str, password: str, title: str) -> str:
         """The secret of a new token of a user; raises Unauthenticated, Malformed."""
 

@@ -46,11 +46,16 @@ class WebAccounts:
     def name(self) -> str | None:
         return self._actor.name
 
+    def known(self) -> str:
+        if self._actor.name is None:
+            raise self._refused or Unauthenticated(NOBODY)
+        return self._actor.name
+
     async def login(self, user: str, password: str, title: str) -> str:
         return await self._mint(await self._prove(user, password), title)
 
     async def user(self, name: str) -> UserFacts:
-        self._known()
+        self.known()
         snapshot = await self._state.context.catalog.accounts.snapshot()
         for found in snapshot.users:
             if found.name == name:
@@ -63,7 +68,7 @@ class WebAccounts:
     async def create(
         self, password: str, title: str, *, readonly: bool = False, days: int | None = None
     ) -> tuple[str, TokenFacts]:
-        name = self._known()
+        name = self.known()
         await self._prove(name, password)
         try:
             expires = None if days is None else self._state.context.now() + timedelta(days=days)
@@ -75,7 +80,7 @@ class WebAccounts:
         return text, _facts(row)
 
     async def revoke(self, key: str) -> None:
-        self._known()
+        self.known()
         row = _named(await self._rows(), key)
         await self._changes().revoke_token(self._actor, row.id)
         await self._state.settle()
@@ -95,11 +100,6 @@ class WebAccounts:
             raise Forbidden(f"the account {name} was shut meanwhile")
         return await self._mint(Actor(user.name, user.admin), title)
 
-    def _known(self) -> str:
-        if self._actor.name is None:
-            raise self._refused or Unauthenticated(NOBODY)
-        return self._actor.name
-
     async def _prove(self, name: str, password: str) -> Actor:
         try:
             return await self._state.access.login(name, password)
@@ -113,7 +113,7 @@ class WebAccounts:
 
     async def _rows(self) -> list[TokenRow]:
         """The asker's tokens that are good, oldest first."""
-        name, now = self._known(), self._state.context.now()
+        name, now = self.known(), self._state.context.now()
         rows = (await self._state.context.catalog.accounts.snapshot()).tokens
         return [each for each in rows if each.user == name and not each.revoked and not _past(each, now)]
 

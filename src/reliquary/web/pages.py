@@ -1,4 +1,4 @@
-"""Everything that is no package address: the home page, operations, the JSON API."""
+"""Everything that is no package address: the home page, logins, operations, the JSON API."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from reliquary.web.ops import NO_STORE, Operations
 from reliquary.web.state import State
 from reliquary.web.tally import Tally
 from reliquary.web.ui.home import Home
+from reliquary.web.ui.login import LoginPage
 
 
 def pages(state: State, settings: Settings, tally: Tally) -> Starlette:
@@ -22,6 +23,7 @@ def pages(state: State, settings: Settings, tally: Tally) -> Starlette:
     app = Starlette(
         routes=[
             Route("/", Home(state).home, methods=["GET"]),
+            Route("/login/{page}", LoginPage(state).answer, methods=["GET", "POST"]),
             Route("/healthz", ops.health, methods=["GET"]),
             Route("/readyz", ops.ready, methods=["GET"]),
             *([Route("/metrics", ops.metrics, methods=["GET"])] if settings.metrics else []),
