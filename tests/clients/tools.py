@@ -126,7 +126,7 @@ def absent(reason: str) -> None:
 
 def tool(name: str) -> Path:
     """The folder with a client's commands, installed when it is first asked for."""
-    with _locked(TOOLS / "lock"):
+    with locked(TOOLS / "lock"):
         _provide("uv")
         problem = _provide(name)
     if problem:
@@ -143,7 +143,8 @@ def command(name: str) -> Path:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes away from what is being installed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -173,17 +174,18 @@ def _install(home: Path, name: str) -> str | None:
             [fast, "venv", "--quiet", "--python", sys.executable, str(home)],
             [fast, "pip", "install", "--quiet", "--python", python, *wanted],
         ]
-        if _steps(quick, {**os.environ, "UV_CACHE_DIR": str(TOOLS / "cache"), "UV_HTTP_RETRIES": "0"}) is None:
+        if carried_out(quick, {**os.environ, "UV_CACHE_DIR": str(TOOLS / "cache"), "UV_HTTP_RETRIES": "0"}) is None:
             return None
         shutil.rmtree(home, ignore_errors=True)
     slow = [
         [sys.executable, "-m", "venv", str(home)],
         [python, "-m", "pip", "install", "--quiet", "--upgrade", *wanted],
     ]
-    return _steps(slow, os.environ)
+    return carried_out(slow, os.environ)
 
 
-def _steps(steps: list[list[str]], env: Mapping[str, str]) -> str | None:
+def carried_out(steps: list[list[str]], env: Mapping[str, str]) -> str | None:
+    """Run commands until one fails; the last lines of what it said, or None."""
     for step in steps:
         try:
             done = subprocess.run(step, env=env, capture_output=True, text=True, timeout=150, check=False)
