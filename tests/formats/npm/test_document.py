@@ -56,24 +56,29 @@ def refused(data: bytes, match: str) -> None:
 
 
 def test_a_publish() -> None:
-    whole = {
+    whole: dict[str, Any] = {
         "_id": "@s/demo",
-        "versions": {"1.0.0": {"data": "not this", "_attachments": {"x": {"data": "nor this"}}}},
+        "versions": {"1.0.0": {"data": "not } this", "_attachments": {"x": {"data": 'nor "]} this\\'}}}},
         "_attachments": {
-            "@s/demo-1.0.0.tgz": {"content_type": "application/octet-stream", "data": coded(TARBALL), "length": 1283},
+            "@s/demo-1.0.0.tgz": {
+                "content_type": "application/octet-stream",
+                "data": coded(TARBALL),
+                "length": len(TARBALL),
+            },
             "@s/demo-1.0.0.sigstore": {"data": '{"mediaType":"é\\n"}', "length": 19},
         },
         "access": [{"data": "AAAA", "_attachments": {"y": {"data": "AAAA"}}}],
     }
-    found, taken = split(json.dumps(whole).encode())
-    assert taken == [
-        ("@s/demo-1.0.0.tgz", TARBALL),
-        ("@s/demo-1.0.0.sigstore", '{"mediaType":"é\\n"}'.encode()),
-    ]
-    assert len(TARBALL) == 1283
-    for attachment in whole["_attachments"].values():  # type: ignore[attr-defined]
+    text = json.dumps(whole).encode()
+    for attachment in whole["_attachments"].values():
         attachment["data"] = ""
-    assert found == whole
+    for size in (*range(1, 70), len(text)):
+        found, taken = split(*pieces_of(text, range(0, len(text), size)))
+        assert taken == [
+            ("@s/demo-1.0.0.tgz", TARBALL),
+            ("@s/demo-1.0.0.sigstore", '{"mediaType":"é\\n"}'.encode()),
+        ]
+        assert found == whole
 
 
 ANYTHING = st.recursive(
