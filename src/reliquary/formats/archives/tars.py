@@ -25,24 +25,29 @@ class Member:
     Args:
         path: as the archive names it, without a leading ``./``.
         size: bytes, unpacked.
-        data: the bytes, where they were wanted.
+        data: the first of its bytes, as many as were wanted.
     """
 
     path: str
     size: int
-    data: bytes | None = None
+    data: bytes = b""
+
+    def whole(self) -> bytes:
+        """All of its bytes; raises Malformed where it is larger than what was wanted of it."""
+        if len(self.data) < self.size:
+            raise Malformed(f"the archive's member {shown(self.path)} is larger than {len(self.data)} bytes")
+        return self.data
 
 
-def members(file: IO[bytes], keep: Callable[[str], bool], limit: int) -> Iterator[Member]:
+def members(file: IO[bytes], wanted: Callable[[str], int]) -> Iterator[Member]:
     """Walk the files of a tar.gz archive (POSIX ustar and pax, GNU long names).
 
     Args:
         file: the archive, seekable.
-        keep: whether a member's bytes are wanted.
-        limit: bytes a wanted member may have.
+        wanted: how many of the first bytes of a path are wanted, at most.
 
     Yields:
-        Each file, with its bytes where they were wanted.
+        Each file, in the order of the archive.
 
     Raises:
         Malformed: damage, a link, a device, an unsafe or repeated name, a bomb.
@@ -51,7 +56,7 @@ def members(file: IO[bytes], keep: Callable[[str], bool], limit: int) -> Iterato
     file.seek(0)
     try:
         with gzip.GzipFile(fileobj=file, mode="rb") as unpacked:
-            yield from _walk(_Tape(unpacked, size), keep, limit)
+            yield from _walk(_Tape(unpacked, size), wanted)
     except _BROKEN as error:
         raise Malformed("the file is not a whole gzip-compressed tar archive; build it again") from error
 
@@ -79,9 +84,19 @@ class _Tape:
             raise EOFError
         return data
 
+    def first(self, size: int, wanted: int) -> bytes:
+        """The first ``wanted`` of ``size`` bytes; the rest and the padding are passed over."""
+        data = self.read(min(size, wanted))
+        if len(data) != min(size, wanted):
+            raise EOFError
+        self._pass(size + -size % _BLOCK - len(data))
+        return data
+
     def skip(self, size: int) -> None:
         """Pass over ``size`` bytes and their padding."""
-        left = size + -size % _BLOCK
+        self._pass(size + -size % _BLOCK)
+
+    def _pass(self, left: int) -> None:
         while left:
             step = self.read(min(left, _CHUNK))
             if not step:
@@ -89,7 +104,7 @@ class _Tape:
             left -= len(step)
 
 
-def _walk(tape: _Tape, keep: Callable[[str], bool], limit: int) -> Iterator[Member]:
+def _walk(tape: _Tape, wanted: Callable[[str], int]) -> Iterator[Member]:
     seen: set[str] = set()
     count = 0
     longer: dict[str, str] = {}
@@ -106,13 +121,8 @@ def _walk(tape: _Tape, keep: Callable[[str], bool], limit: int) -> Iterator[Memb
         longer = {}
         if _check(path, kind, seen):
             tape.skip(size)
-        elif not keep(path):
-            tape.skip(size)
-            yield Member(path, size)
-        elif size > limit:
-            raise Malformed(f"the archive's member {shown(path)} is larger than {limit} bytes")
         else:
-            yield Member(path, size, tape.exactly(size))
+            yield Member(path, size, tape.first(size, wanted(path)))
     _check_rest(tape)
 
 

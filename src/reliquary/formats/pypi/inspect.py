@@ -207,8 +207,10 @@ def _is_pkg_info(path: str) -> bool:
 
 
 def _sdist_tar(file: IO[bytes]) -> tuple[list[str], dict[str, bytes]]:
-    found = list(tars.members(file, _is_pkg_info, LARGEST))
-    return [member.path for member in found], {member.path: member.data for member in found if member.data is not None}
+    found = list(tars.members(file, lambda path: LARGEST if _is_pkg_info(path) else 0))
+    return [member.path for member in found], {
+        member.path: member.whole() for member in found if _is_pkg_info(member.path)
+    }
 
 
 def _sdist_zip(file: IO[bytes]) -> tuple[list[str], dict[str, bytes]]:
