@@ -32,11 +32,15 @@ class Logins:
     Args:
         rows: where they are kept.
         now: the time, UTC.
+        most: how many may be pending at once.
     """
 
-    def __init__(self, rows: logins.Logins, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self, rows: logins.Logins, now: Callable[[], datetime] = lambda: datetime.now(UTC), *, most: int = MOST
+    ) -> None:
         self._rows = rows
         self._now = now
+        self._most = most
 
     async def begin(self, title: str) -> tuple[str, str]:
         """Begin a login: the name of its page and the client's secret. Raises Conflict when too many
@@ -46,7 +50,7 @@ class Logins:
         now = self._now()
         row = LoginRow(_digest(page), _digest(secret), shown, now, now + LIFE)
         # A refusal of this class makes clients ask for the password instead.
-        if not await self._rows.add(row, MOST):
+        if not await self._rows.add(row, self._most):
             raise Conflict("too many logins are waiting for their people; log in with user name and password")
         return page, secret
 
