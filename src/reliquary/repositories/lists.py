@@ -7,11 +7,11 @@ kept, packed, and rows stand only for files that are here, were here, or came be
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import orjson
 from backports import zstd
@@ -33,6 +33,18 @@ class Read(Protocol):
     """A format's `read` of one page."""
 
     def __call__(self, source: Source, file: FileKey | None = None) -> Reading: ...
+
+
+@runtime_checkable
+class Compact(Protocol):
+    """Entries of a `Reading` that a format makes one by one, when they are asked for: what most
+    pages need of them is there without."""
+
+    def keys(self) -> Sequence[str]:
+        """The keys of all entries, in their order."""
+
+    def listed(self, media: str) -> Sequence[tuple[str, str, str, str, bytes]]:
+        """Of each listed entry key, name, file name, version, and its fragment in a media type."""
 
 
 LIGHT = 65_536
@@ -67,7 +79,9 @@ class Held:
     @classmethod
     def of(cls, reading: Reading) -> Held:
         """Index a reading."""
-        return cls(reading, {entry.key: at for at, entry in enumerate(reading.entries)})
+        entries = reading.entries
+        keys = entries.keys() if isinstance(entries, Compact) else [entry.key for entry in entries]
+        return cls(reading, dict(zip(keys, range(len(keys)), strict=True)))
 
     def find(self, key: str) -> Entry | None:
         """The entry at a key, or None."""
@@ -78,8 +92,12 @@ class Held:
         """The listed files with what pages of this media type say of them, in their order."""
         found = self.rows.get(media)
         if found is None:
-            entries = [entry for entry in self.reading.entries if entry.listed]
-            found = self.rows[media] = [row_of(format, entry, media) for entry in entries]
+            entries = self.reading.entries
+            if isinstance(entries, Compact):
+                found = [Row(*row) for row in entries.listed(media)]
+            else:
+                found = [row_of(format, entry, media) for entry in entries if entry.listed]
+            self.rows[media] = found
         return found
 
     @property

@@ -30,10 +30,14 @@ class Addresses:
         if (plain := _PLAIN.fullmatch(link.partition("#")[0])) is None:
             return self._resolve(link)
         place, path, last = plain.groups()
+        above = self.above(place)
+        return (above + path, last) if above else None
+
+    def above(self, place: str) -> str | None:
+        """The absolute address of the place that a link begins with; None where it is none."""
         if place not in self._places:
             self._places[place] = join(self._base, place or ".")
-        above = self._places[place]
-        return (above + path, last) if above else None
+        return self._places[place]
 
     def _resolve(self, link: str) -> tuple[str, str] | None:
         url = join(self._base, link)

@@ -47,19 +47,30 @@ def fragment(entry: Entry, media: str | None = None) -> bytes:
 
 
 def _row(entry: Entry) -> bytes:
-    data = entry.data
     row: dict[str, Any] = {"filename": entry.filename, "url": _href(entry), "hashes": _hashes(entry)}
     if entry.size is not None:
         row["size"] = entry.size
     if entry.published is not None:
         row["upload-time"] = _utc(entry.published)
-    row["requires-python"] = data.get("requires_python")
-    row["yanked"] = yanked(data)
+    return orjson.dumps(row | _said(entry.data), option=orjson.OPT_UTC_Z)
+
+
+def _said(data: Mapping[str, Any]) -> dict[str, Any]:
     known = data.get("core_metadata") or False
-    row["core-metadata"] = row["dist-info-metadata"] = known
+    said: dict[str, Any] = {
+        "requires-python": data.get("requires_python"),
+        "yanked": yanked(data),
+        "core-metadata": known,
+        "dist-info-metadata": known,
+    }
     if link := provenance(data.get("provenance")):
-        row["provenance"] = link
-    return orjson.dumps(row, option=orjson.OPT_UTC_Z)
+        said["provenance"] = link
+    return said
+
+
+def ending(data: Mapping[str, Any]) -> str:
+    """The end of the JSON object of each file with this data, from the comma on."""
+    return "," + orjson.dumps(_said(data)).decode()[1:]
 
 
 def _anchor(entry: Entry) -> bytes:

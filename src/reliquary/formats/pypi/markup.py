@@ -55,7 +55,7 @@ class Page(NamedTuple):
     anchors: Sequence[Anchor]
 
 
-class _Odd(Exception):
+class Odd(Exception):
     """The document has something in it that the plain form does not cover."""
 
 
@@ -64,7 +64,7 @@ class _Unescaped(dict[str, str]):
 
     def __missing__(self, text: str) -> str:
         if not _REFERENCES.fullmatch(text):
-            raise _Odd
+            raise Odd
         self[text] = plain = unescape(text)
         return plain
 
@@ -94,47 +94,76 @@ def parsed(body: bytes) -> Page:
 
 def plain(body: bytes) -> Page | None:
     """The same as `parsed` of a document in the plain form, or None for any other one."""
+    text = decoded(body)
+    found = None if text is None else between([text])
+    return None if found is None else found[0]._replace(anchors=found[1].get(0, ()))
+
+
+def decoded(body: bytes) -> str | None:
+    """A document in UTF-8 as text, None where it is in some other coding or holds signs that parsers change."""
+    if b"\0" in body or b"\r" in body:
+        return None
     try:
-        text = body.decode()
+        return body.decode()
     except UnicodeDecodeError:
         return None
-    pieces = _ANCHOR.split(text)
-    head = _HEAD.fullmatch(pieces[0])
-    if len(pieces) == 1 or head is None or not _TAIL.fullmatch(pieces[-1]) or "\0" in text or "\r" in text:
-        return None
-    if not all(_GAP.fullmatch(gap) for gap in set(pieces[4:-1:4])):
+
+
+def between(gaps: Sequence[str]) -> tuple[Page, Mapping[int, Sequence[Anchor]]] | None:
+    """What stands in a document beside anchors of a narrower form, which the reader has taken out of it.
+
+    Args:
+        gaps: what stands before, between and after those anchors.
+
+    Returns:
+        the page without its anchors, and the anchors that stand in a gap, by the gap's number; None
+        where the document is not in the plain form, or has no anchors.
+    """
+    last = len(gaps) - 1
+    known = {gap: _GAP.fullmatch(gap) is not None for gap in set(gaps[1:last])}
+    full = [0, *(at for at in range(1, last) if not known[gaps[at]]), *([last] if last else [])]
+    split = {at: _ANCHOR.split(gaps[at]) for at in full}
+    head, tail = _HEAD.fullmatch(split[0][0]), _TAIL.fullmatch(split[last][-1])
+    inner = {
+        gap for at, pieces in split.items() for gap in pieces[4 if at == 0 else 0 : -1 if at == last else None : 4]
+    }
+    if head is None or tail is None or (last == 0 and len(split[0]) == 1) or not all(map(_GAP.fullmatch, inner)):
         return None
     try:
-        return _page(head, pieces)
-    except _Odd:
+        return _page(head), {at: _anchors(pieces) for at, pieces in split.items() if len(pieces) > 1}
+    except Odd:
         return None
 
 
-def _page(head: re.Match[str], pieces: Sequence[str]) -> Page:
+def _anchors(pieces: Sequence[str]) -> list[Anchor]:
     unescaped = _Unescaped()
     anchors: list[Anchor] = []
-    for href, attributes, text in zip(pieces[1::4], pieces[2::4], pieces[3::4], strict=True):
-        given = _attributes(attributes, unescaped)
-        if "href" in given:
-            raise _Odd
+    for href, given, text in zip(pieces[1::4], pieces[2::4], pieces[3::4], strict=True):
+        found = attributes(given, unescaped)
         if "&" in href or "&" in text:
             href, text = unescaped[href], unescaped[text]
-        anchors.append((href, given, text))
-    metas = [_attributes(found, unescaped) for part in head.group(1, 3) for found in _META.findall(part)]
+        anchors.append((href, found, text))
+    return anchors
+
+
+def _page(head: re.Match[str]) -> Page:
+    metas = [attributes(found) for part in head.group(1, 3) for found in _META.findall(part)]
     return Page(
         base="",
         metas={given["name"]: given.get("content", "") for given in metas if "name" in given},
         headings=[text for text in head.group(2, 4) if text is not None],
-        anchors=anchors,
+        anchors=(),
     )
 
 
-def _attributes(text: str, unescaped: _Unescaped) -> dict[str, str]:
-    """Attributes as a mapping. Of two of one name the first counts, which is for the parser."""
+def attributes(text: str, unescaped: dict[str, str] | None = None) -> dict[str, str]:
+    """An anchor's attributes, but for its address. Raises Odd for what only a parser should decide:
+    of two of one name the first counts."""
+    unescaped = _Unescaped() if unescaped is None else unescaped
     pairs = _ATTRIBUTE.findall(text)
     given = dict(pairs)
-    if len(given) != len(pairs):
-        raise _Odd
+    if len(given) != len(pairs) or "href" in given:
+        raise Odd
     if "&" in text:
         for name, value in pairs:
             if "&" in value:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -12,7 +13,7 @@ import msgspec
 
 from reliquary.errors import Malformed
 from reliquary.formats.base import FileKey, PageKey, Reading, Source
-from reliquary.formats.pypi import markup, names
+from reliquary.formats.pypi import links, markup, names
 from reliquary.formats.pypi.addresses import Addresses, beside, join
 from reliquary.formats.pypi.index import provenance
 from reliquary.types import NOTHING, Entry
@@ -85,8 +86,8 @@ def _read_json(key: PageKey, source: Source, body: bytes, wanted: str) -> Readin
     properties = _json_properties(document)
     if key.name and document.files is not None:
         addresses = Addresses(source.url)
-        links = [link for link in document.files if not wanted or _may_be(wanted, link.url, link.filename)]
-        found = [_entry(key, addresses, _json_link(link)) for link in links]
+        files = [link for link in document.files if not wanted or _may_be(wanted, link.url, link.filename)]
+        found = [_entry(key, addresses, _json_link(link)) for link in files]
         return Reading(list(_kept(found)), (), properties)
     if not key.name and document.projects is not None:
         return Reading((), _children(project.name for project in document.projects), properties)
@@ -125,11 +126,12 @@ def _children(candidates: Iterable[object]) -> list[str]:
 
 
 def _read_html(key: PageKey, source: Source, wanted: str) -> Reading:
+    if key.name and not wanted and (short := _read_links(key, source)) is not None:
+        return short
     page = markup.parse(source.body)
     url = join(source.url, page.base) or source.url
     marked = "pypi:repository-version" in page.metas or any(map(_TITLE.search, page.headings))
-    status, reason = page.metas.get("pypi:project-status"), page.metas.get("pypi:project-status-reason")
-    properties = _properties(status, reason)
+    properties = _html_properties(page)
     if key.name:
         addresses = Addresses(url)
         anchors = [each for each in page.anchors if not wanted or _may_be(wanted, each[0], each[2])]
@@ -142,10 +144,34 @@ def _read_html(key: PageKey, source: Source, wanted: str) -> Reading:
     return reading
 
 
+def _read_links(key: PageKey, source: Source) -> Reading | None:
+    """The reading of a page in the common form, without an entry of each link; None for any other."""
+    text, addresses = markup.decoded(source.body), Addresses(source.url)
+    make = partial(_html_entries, key, addresses)
+    found = None if text is None else links.read(key, text, addresses, make, _html_data)
+    return Reading(found[1], (), _html_properties(found[0])) if found is not None and found[1] else None
+
+
+def _html_data(given: Mapping[str, str]) -> Mapping[str, Any]:
+    return _data(_html_link("", given), "")
+
+
+def _html_properties(page: markup.Page) -> dict[str, str]:
+    return _properties(page.metas.get("pypi:project-status"), page.metas.get("pypi:project-status-reason"))
+
+
+def _html_entries(key: PageKey, addresses: Addresses, anchor: markup.Anchor) -> list[Entry]:
+    return list(_kept([_html_entry(key, addresses, anchor)]))
+
+
 def _html_entry(key: PageKey, addresses: Addresses, anchor: markup.Anchor) -> Entry | None:
     href, given, text = anchor
+    return _entry(key, addresses, _html_link(href, given), text)
+
+
+def _html_link(href: str, given: Mapping[str, str]) -> Link:
     algorithm, _, digest = href.partition("#")[2].partition("&")[0].partition("=")
-    link = Link(
+    return Link(
         url=href,
         hashes={algorithm: digest},
         size=given.get("data-size"),
@@ -156,7 +182,6 @@ def _html_entry(key: PageKey, addresses: Addresses, anchor: markup.Anchor) -> En
         provenance=given.get("data-provenance"),
         gpg_sig=given.get("data-gpg-sig") == "true",
     )
-    return _entry(key, addresses, link, text)
 
 
 def _html_core(value: str | None) -> object:
