@@ -219,6 +219,10 @@ class Shelf(Protocol):
         """The time, UTC."""
 
     @property
+    def public(self) -> bool:
+        """Whether anybody may read it."""
+
+    @property
     def hosted(self) -> bool:
         """Whether this shelf owns its packages (else only ``forward`` and reads work)."""
 

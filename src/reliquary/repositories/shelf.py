@@ -97,6 +97,10 @@ class _Shelf:
         return self._spec.title
 
     @property
+    def public(self) -> bool:
+        return self._spec.anonymous_read
+
+    @property
     def publisher(self) -> str | None:
         return self._publisher
 
