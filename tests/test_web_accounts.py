@@ -229,7 +229,7 @@ async def test_tokens_are_listed_made_and_revoked_by_their_user(client: Client) 
     body = {"name": "ci", "password": USERS["ann"], "readonly": True, "expires": 30}
     made = (await client.ask("POST", "-/npm/v1/tokens", body, auth=ann)).value
     page = (await client.ask("GET", "-/npm/v1/tokens", auth=ann)).value
-    assert [each["name"] for each in page["objects"]] == ["ci", "npm login"]
+    assert [each["name"] for each in page["objects"]] == ["ci", "login by npm"]
     assert [each["readonly"] for each in page["objects"]] == [True, False]
     shown = page["objects"][0]
     assert made["token"].startswith(shown["token"])

@@ -39,9 +39,13 @@ class Logins(Topic):
     async def add(self, row: LoginRow, most: int) -> bool:
         """Forget what has expired by now (the row's ``created``), and add a login unless there are
         ``most`` already; returns whether it was added."""
+        pending = select(func.count()).select_from(Login).where(Login.expires > row.created)
+        async with self._database.reading() as connection:
+            if (await connection.execute(pending)).scalar_one() >= most:
+                return False  # without a write that others would wait for
         async with self._database.writing(durable=False) as connection:
             await connection.execute(delete(Login).where(Login.expires <= row.created))
-            if (await connection.execute(select(func.count()).select_from(Login))).scalar_one() >= most:
+            if (await connection.execute(pending)).scalar_one() >= most:
                 return False
             values = {name: getattr(row, name) for name in COLUMNS}
             await connection.execute(insert(table(Login)).values(**values))

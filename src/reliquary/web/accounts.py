@@ -107,7 +107,7 @@ class WebAccounts:
             raise Unauthenticated(WRONG) from None
 
     async def _mint(self, actor: Actor, title: str) -> str:
-        text, _ = await self._changes().create_token(actor, title)
+        text, _ = await self._changes().create_token(actor, f"login by {title}")
         await self._state.settle()
         return text
 

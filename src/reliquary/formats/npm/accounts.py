@@ -160,9 +160,9 @@ async def _body(incoming: Incoming) -> Mapping[str, Any]:
 
 
 def _client(incoming: Incoming) -> str:
-    """What a token is called by default: after the client, as ``npm/11.2.0``."""
+    """What the client calls itself, as ``npm/11.2.0``."""
     name = incoming.headers.get("user-agent", "").partition(" ")[0]
-    return f"login by {name[:40]}" if name.isascii() and name.isprintable() and name else "npm login"
+    return name[:40] if name.isascii() and name.isprintable() and name else "npm"
 
 
 def _readonly(body: Mapping[str, Any]) -> bool:
