@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import posixpath
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import dropwhile
 from typing import IO
 
 from reliquary.errors import Malformed
@@ -26,11 +28,13 @@ class Member:
         path: as the archive names it, without a leading ``./``.
         size: bytes, unpacked.
         data: the first of its bytes, as many as were wanted.
+        link: what it points to, where it is a link.
     """
 
     path: str
     size: int
     data: bytes = b""
+    link: str | None = None
 
     def whole(self) -> bytes:
         """All of its bytes; raises Malformed where it is larger than what was wanted of it."""
@@ -39,12 +43,13 @@ class Member:
         return self.data
 
 
-def members(file: IO[bytes], wanted: Callable[[str], int]) -> Iterator[Member]:
+def members(file: IO[bytes], wanted: Callable[[str], int], *, links: bool = False) -> Iterator[Member]:
     """Walk the files of a tar.gz archive (POSIX ustar and pax, GNU long names).
 
     Args:
         file: the archive, seekable.
         wanted: how many of the first bytes of a path are wanted, at most.
+        links: pass links on that stay inside their own first folder and that nothing lies behind, not refuse them.
 
     Yields:
         Each file, in the order of the archive.
@@ -56,7 +61,7 @@ def members(file: IO[bytes], wanted: Callable[[str], int]) -> Iterator[Member]:
     file.seek(0)
     try:
         with gzip.GzipFile(fileobj=file, mode="rb") as unpacked:
-            yield from _walk(_Tape(unpacked, size), wanted)
+            yield from _walk(_Tape(unpacked, size), wanted, _Paths(links))
     except _BROKEN as error:
         raise Malformed("the file is not a whole gzip-compressed tar archive; build it again") from error
 
@@ -104,8 +109,7 @@ class _Tape:
             left -= len(step)
 
 
-def _walk(tape: _Tape, wanted: Callable[[str], int]) -> Iterator[Member]:
-    seen: set[str] = set()
+def _walk(tape: _Tape, wanted: Callable[[str], int], paths: _Paths) -> Iterator[Member]:
     count = 0
     longer: dict[str, str] = {}
     while header := _header(tape):
@@ -117,27 +121,75 @@ def _walk(tape: _Tape, wanted: Callable[[str], int]) -> Iterator[Member]:
             longer |= _extension(tape, kind, size)
             continue
         path = (longer.get("path") or _path(header)).removeprefix("./")
+        target = longer.get("linkpath") or header[157:257].split(b"\0", 1)[0].decode("utf-8")
         size = _pax_size(longer, size)
         longer = {}
-        if _check(path, kind, seen):
+        if paths.enter_folder(path, kind):
             tape.skip(size)
+        elif kind in b"12":
+            paths.enter_link(path, kind, target.removeprefix("./"), size)
+            yield Member(path, 0, link=target)
         else:
+            paths.enter(path, kind)
             yield Member(path, size, tape.first(size, wanted(path)))
     _check_rest(tape)
 
 
-def _check(path: str, kind: bytes, seen: set[str]) -> bool:
-    """Refuse what must not be in a package; returns whether it is a folder."""
-    if kind not in b"\0005" and kind != b"0":
-        raise Malformed(f"the archive's member {shown(path)} is a link or a device; put files in its place")
-    folder = kind == b"5" or path.endswith("/")
-    if folder and path in ("", "/"):
+class _Paths:
+    """The paths that were seen; refuses what must not be in a package."""
+
+    def __init__(self, links: bool) -> None:
+        self._may_link = links
+        self._files: set[str] = set()
+        self._folders: set[str] = set()
+        self._links: set[str] = set()
+
+    def enter_folder(self, path: str, kind: bytes) -> bool:
+        """Whether a member is a folder."""
+        if kind != b"5" and not (path.endswith("/") and kind in b"\x000"):
+            return False
+        if path not in ("", "/"):
+            self._place(path.removesuffix("/") + "/.", path)
         return True
-    check_path(path)
-    if not folder and path in seen:
-        raise Malformed(f"the archive holds {shown(path)} twice")
-    seen.add(path)
-    return folder
+
+    def enter(self, path: str, kind: bytes) -> None:
+        """A file that nothing was in the place of."""
+        if kind not in b"\x000":
+            raise _is_link(path)
+        self._place(path, path)
+        if path in self._files:
+            raise Malformed(f"the archive holds {shown(path)} twice")
+        self._files.add(path)
+
+    def enter_link(self, path: str, kind: bytes, target: str, size: int) -> None:
+        """A link that leads to a place inside of the first folder, and that nothing lies behind."""
+        if not self._may_link:
+            raise _is_link(path)
+        self.enter(path, b"0")
+        self._links.add(path)
+        place = target
+        if kind == b"2":
+            place = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+        plain = target.isprintable() and not target.startswith("/") and "\\" not in target and not path.endswith("/")
+        # `..` behind a name may lead out through another link.
+        below = dropwhile(lambda part: part in ("..", "."), target.split("/"))
+        inside = place.startswith(path.split("/", 1)[0] + "/") and ".." not in below
+        there = kind == b"2" or target in self._files
+        if size or not (plain and inside and there) or path in self._folders:
+            raise Malformed(f"the archive's member {shown(path)} links to {shown(target)}; put a file in its place")
+
+    def _place(self, path: str, shown_path: str) -> None:
+        check_path(shown_path)
+        folder = posixpath.dirname(path)
+        while folder and folder not in self._folders:
+            self._folders.add(folder)
+            if folder in self._links:
+                raise Malformed(f"the archive's member {shown(shown_path)} lies behind a link")
+            folder = posixpath.dirname(folder)
+
+
+def _is_link(path: str) -> Malformed:
+    return Malformed(f"the archive's member {shown(path)} is a link or a device; put files in its place")
 
 
 def _header(tape: _Tape) -> bytes | None:
