@@ -20,11 +20,11 @@ from pathlib import Path
 from tests.running import running
 from tests.upstreams import playing
 
-from benchmarks import bulk, clients, cold, peers, publishing, reads, results, static, workers
+from benchmarks import bulk, clients, cold, npm, peers, publishing, reads, results, static, workers
 from benchmarks.load import CONNECTIONS, Unusable
 from reliquary import __version__
 
-PARTS, FURTHER = ("reads", "cold", "bulk", "publish"), ("workers", "peers", "real")
+PARTS, FURTHER = ("reads", "cold", "bulk", "publish"), ("workers", "peers", "real", "npm")
 """What is measured without being asked for, in a minute and a half, and what takes longer."""
 NONE = "none"
 
@@ -63,6 +63,8 @@ def measured(folder: Path, arguments: argparse.Namespace) -> Iterator[results.Ro
         yield from peers.measure(folder / "peers", arguments.seconds, rounds)
     if "real" in arguments.parts:
         yield from clients.measure(folder / "real", arguments.homes)
+    if "npm" in arguments.parts:
+        yield from npm.measure(folder / "npm", arguments.seconds, rounds)
 
 
 def machine() -> str:
@@ -91,6 +93,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, metavar="N", help="also N server processes (2 to 8) beside one")
     parser.add_argument("--peers", action="store_true", help="also other servers, installed beside our environment")
     parser.add_argument("--real", action="store_true", help="also pip and uv, with the real upstream of this machine")
+    parser.add_argument("--npm", action="store_true", help="also npm's documents, with Verdaccio installed beside us")
     parser.add_argument(
         "--homes",
         type=Path,
