@@ -272,6 +272,15 @@ async def test_guessing_is_stopped_without_work() -> None:
     assert await passwords.check("a", stored, "right")
 
 
+async def test_a_name_that_nobody_can_have_costs_nothing() -> None:
+    hasher = CountingHasher()
+    found = Access(AccountsSnapshot(), (), Passwords(hasher))
+    for name, checks in (("a" * 129, 0), ("a" * 128, 1)):
+        with pytest.raises(Unauthenticated, match="user name or the password"):
+            await found.login(name, "wrong")
+        assert len(hasher.calls) == checks
+
+
 async def test_unknown_users_take_as_long_as_known_ones() -> None:
     passwords = Passwords(PasswordHasher(time_cost=2, memory_cost=16_384))
     stored = await passwords.hash("right")

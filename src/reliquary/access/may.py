@@ -20,6 +20,10 @@ from reliquary.types import Action, Actor, Grant, RepositorySpec, Scope
 LONGEST = 8192
 """Characters of an Authorization header that are looked at; a longer one is refused."""
 
+LONGEST_NAME = 128
+"""Characters of a user's name."""
+
+WRONG = "the user name or the password is wrong"
 BY_PACKAGE = frozenset({Action.PUBLISH, Action.DELETE})
 """The actions that package patterns bind."""
 
@@ -119,10 +123,12 @@ class Access:
     async def login(self, name: str, password: str) -> Actor:
         """Who has this user name and this password. Raises Unauthenticated, in the same words whatever
         is wrong; a name that failed too often is refused for the rest of a minute."""
+        if len(name) > LONGEST_NAME:
+            raise Unauthenticated(WRONG)  # nobody is called so, and names that failed are kept in memory
         user = self._users.get(name)
         stored = user.password_hash if user and not user.disabled else None
         if not await self._passwords.check(name, stored, password) or user is None:
-            raise Unauthenticated("the user name or the password is wrong")
+            raise Unauthenticated(WRONG)
         return Actor(user.name, user.admin)
 
     def _by_token(self, text: str) -> Actor:

@@ -169,6 +169,15 @@ async def test_a_login_is_small_and_names_a_user() -> None:
             await accounts.login(asking("PUT", f"-/user/org.couchdb.user:{name}", couch(name, "right")), SHELF)
 
 
+async def test_escaped_slashes_are_slashes() -> None:
+    for segments in (("-/user/org.couchdb.user:ann",), ("-", "user/org.couchdb.user:ann", "")):
+        found = Asking(method="GET", segments=segments)
+        assert value(await accounts.user(found, SHELF))["name"] == "ann"
+    who = MemoryAccounts()
+    await accounts.logout(Asking(method="DELETE", segments=("-/user/token/rlq_x", ""), who=who), SHELF)
+    assert who.revoked == ["rlq_x"]
+
+
 async def test_a_title_is_only_ever_plain_text() -> None:
     who = MemoryAccounts()
     for agent in ("", "n\u00e9 x", "a\tb", " x", "y" * 100):

@@ -61,7 +61,7 @@ async def whoami(incoming: Incoming, shelf: Shelf) -> Reply:
 async def logout(incoming: Incoming, shelf: Shelf) -> Reply:
     """DELETE ``-/user/token/{token}``: end one's own token. Raises Unauthenticated, NotHere."""
     incoming.accounts.known()
-    await incoming.accounts.revoke(incoming.segments[-1])
+    await incoming.accounts.revoke(_parts(incoming)[-1])
     return _json({"ok": True})
 
 
@@ -115,7 +115,7 @@ async def revoke_token(incoming: Incoming, shelf: Shelf) -> Reply:
     """DELETE ``-/npm/v1/tokens/token/{key}``, by key, by token, or by what one begins with; 204.
     Raises Unauthenticated, Forbidden, NotHere, Conflict."""
     incoming.accounts.known()
-    await incoming.accounts.revoke(incoming.segments[-1])
+    await incoming.accounts.revoke(_parts(incoming)[-1])
     return Reply(204)
 
 
@@ -134,15 +134,20 @@ async def done(incoming: Incoming, shelf: Shelf) -> Reply:
     Raises NotHere."""
     if incoming.method != "GET":  # a HEAD would take the token and tell nobody
         raise WrongMethod("ask for the token by GET", allow=("GET",))
-    token = await incoming.accounts.web_login(incoming.segments[-1])
+    token = await incoming.accounts.web_login(_parts(incoming)[-1])
     if token is None:
         return _json({}, 202, ("retry-after", POLL))
     return _json({"token": token})
 
 
+def _parts(incoming: Incoming) -> list[str]:
+    """The path cut where `paths.match` cuts it: clients may escape any of its slashes."""
+    return "/".join(incoming.segments).removesuffix("/").split("/")
+
+
 def _user(incoming: Incoming) -> str:
     """The name in ``-/user/org.couchdb.user:{name}``. Raises Malformed."""
-    name = incoming.segments[2].removeprefix(USER)
+    name = _parts(incoming)[2].removeprefix(USER)
     if not name or len(name) > 128:
         raise Malformed("the address holds no user name, or a very long one")
     return name
