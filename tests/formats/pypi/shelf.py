@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import io
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import IO, Any, TypeVar
 
 from reliquary.errors import AlreadyThere, Forbidden, Malformed, NotHere, TooLarge, Unauthenticated, WrongMethod
-from reliquary.formats.verbs import Accounts, Part, Received, Reply
-from reliquary.types import Action, Digests, Entry
+from reliquary.formats.base import FileKey
+from reliquary.formats.verbs import Accounts, Part, PublicKey, Received, Reply
+from reliquary.types import NOTHING, Action, Digests, Entry
 
 T = TypeVar("T")
 NOW = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
@@ -56,6 +58,8 @@ class MemoryShelf:
     repository: str = "pypi/main"
     publisher: str | None = "ann"
     now: datetime = NOW
+    public: bool = True
+    answers: dict[str, list[Reply]] = field(default_factory=dict)
 
     async def permit(self, action: Action, name: str) -> None:
         self.asked.append((action, name))
@@ -64,6 +68,15 @@ class MemoryShelf:
 
     async def entries(self, name: str) -> Sequence[Entry]:
         return [entry for entry, _ in self.rows.values() if entry.name == name]
+
+    async def entry(self, key: FileKey) -> Entry | None:
+        return self.rows[key.path][0] if key.path in self.rows else None
+
+    async def serial(self, name: str) -> int:
+        return max((event[4] for event in self.events if event[0] == name), default=0)
+
+    async def survey(self, fact: str) -> Sequence[tuple[str, str]]:
+        return sorted((name, facts[fact]) for name, facts in self.facts.items() if fact in facts)
 
     async def names(self) -> Sequence[tuple[str, int]]:
         there = {entry.name for entry, _ in self.rows.values()}
@@ -77,6 +90,8 @@ class MemoryShelf:
         return dict(self.facts.get(name, {}))
 
     async def set_properties(self, name: str, values: Mapping[str, str | None]) -> None:
+        if not values:
+            return
         merged = {**self.facts.get(name, {}), **values}
         self.facts[name] = {key: value for key, value in merged.items() if value is not None}
 
@@ -99,7 +114,13 @@ class MemoryShelf:
         return look()
 
     async def add(
-        self, additions: Sequence[tuple[Entry, Received | bytes]], *, exclusive: bool = True, replace: bool = False
+        self,
+        additions: Sequence[tuple[Entry, Received | bytes]],
+        *,
+        exclusive: bool = True,
+        replace: bool = False,
+        properties: Mapping[str, str | None] = NOTHING,
+        defaults: Mapping[str, str] = NOTHING,
     ) -> bool:
         for entry, _ in additions:
             taken = [row for row, _ in self.rows.values() if (row.name, row.filename) == (entry.name, entry.filename)]
@@ -108,18 +129,27 @@ class MemoryShelf:
         fresh = [pair for pair in additions if pair[0].key not in self.rows]
         for entry, data in fresh:
             self.rows[entry.key] = (entry, data if isinstance(data, bytes) else data.open().read())
+        name = additions[0][0].name
+        left = {key: value for key, value in defaults.items() if key not in self.facts.get(name, {})}
+        await self.set_properties(name, {**left, **properties})
         if fresh:
             self._note(additions[0][0], "add")
         return bool(fresh)
 
-    async def update(self, entries: Sequence[Entry], action: str) -> None:
+    async def update(
+        self, entries: Sequence[Entry], action: str, *, properties: Mapping[str, str | None] = NOTHING
+    ) -> None:
+        await self.set_properties(entries[0].name, properties)
         for entry in entries:
             self.rows[entry.key] = (entry, self.rows[entry.key][1])
         self._note(entries[0], action)
 
-    async def remove(self, keys: Sequence[str], action: str = "remove") -> int:
+    async def remove(
+        self, keys: Sequence[str], action: str = "remove", *, properties: Mapping[str, str | None] = NOTHING
+    ) -> int:
         there = [key for key in keys if key in self.rows]
         for key in there:
+            await self.set_properties(self.rows[key][0].name, properties)
             self._note(self.rows.pop(key)[0], action)
         return len(there)
 
@@ -127,6 +157,17 @@ class MemoryShelf:
         if path not in self.upstream:
             raise NotHere(f"no {path} upstream")
         return self.upstream[path]
+
+    async def ask(
+        self, path: str, headers: Mapping[str, str] = NOTHING, *, body: bytes | None = None
+    ) -> Sequence[Reply]:
+        return self.answers.get(path, [])
+
+    async def sign(self, data: bytes) -> tuple[str, str]:
+        return "SHA256:key", b64encode(data).decode()
+
+    async def keys(self) -> Sequence[PublicKey]:
+        return [PublicKey("SHA256:key", "a key")]
 
     def _note(self, entry: Entry, action: str) -> None:
         self.events.append((entry.name, entry.version, int(self.now.timestamp()), action, len(self.events) + 1))
