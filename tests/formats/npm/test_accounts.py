@@ -11,7 +11,8 @@ from typing import Any, cast
 import pytest
 
 from reliquary.errors import Malformed, NotHere, TooLarge, Unauthenticated, WrongMethod
-from reliquary.formats.npm import accounts
+from reliquary.formats.base import Call
+from reliquary.formats.npm import accounts, paths
 from reliquary.formats.verbs import Accounts, Reply, Shelf, TokenFacts, UserFacts, WebLogin
 from tests.formats.pypi.shelf import Request
 
@@ -340,3 +341,63 @@ async def test_a_login_in_the_browser() -> None:
 @pytest.mark.parametrize("body", [None, {}, {"create": True}, {"hostname": 5}])
 async def test_a_login_in_the_browser_begins_with_any_object(body: Any) -> None:
     assert "doneUrl" in value(await accounts.begin(asking("POST", "-/v1/login", body), SHELF))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "run"),
+    [
+        ("PUT", "-/user/org.couchdb.user:ann", accounts.login),
+        ("PUT", "-/user/org.couchdb.user:ann/-rev/1", accounts.login),
+        ("GET", "-/user/org.couchdb.user:ann", accounts.user),
+        ("GET", "-/whoami", accounts.whoami),
+        ("DELETE", "-/user/token/rlq_x", accounts.logout),
+        ("GET", "-/npm/v1/user", accounts.profile),
+        ("POST", "-/npm/v1/user", accounts.set_profile),
+        ("GET", "-/npm/v1/tokens", accounts.tokens),
+        ("POST", "-/npm/v1/tokens", accounts.create_token),
+        ("DELETE", "-/npm/v1/tokens/token/k", accounts.revoke_token),
+        ("POST", "-/v1/login", accounts.begin),
+        ("GET", "-/v1/done/s", accounts.done),
+    ],
+)
+def test_calls_on_accounts_ask_for_no_right(method: str, path: str, run: Any) -> None:
+    match = paths.match(method, tuple(path.split("/")), {})
+    assert isinstance(match, Call)
+    assert (match.run, match.open) == (run, True)
+
+
+def test_calls_on_packages_ask_for_rights() -> None:
+    seen = 0
+    names = ("demo", "@s/demo", "-/package/demo", "-/package/@s/demo", "-", "-/npm/v1")
+    ends = [
+        "",
+        *[
+            "/1.0.0",
+            "/-rev/1",
+            "/-/demo-1.0.0.tgz",
+            "/-/demo-1.0.0.tgz/-rev/1",
+            "/dist-tags",
+            "/dist-tags/x",
+            "/collaborators",
+        ],
+    ]
+    ends += [
+        "/visibility",
+        "/access",
+        "/v1/search",
+        "/keys",
+        "/all",
+        "/security/audits/quick",
+        "/security/advisories/bulk",
+    ]
+    ends += ["/attestations/demo@1.0.0", "/v1", "/v1/login/x", "/user", "/user/token"]
+    for method in ("GET", "HEAD", "PUT", "POST", "DELETE", "PATCH"):
+        for path in (name + end for name in names for end in ends):
+            match = paths.match(method, tuple(path.split("/")), {"write": "true"})
+            if isinstance(match, Call) and (method, path) not in (
+                ("GET", "-/npm/v1/user"),
+                ("POST", "-/npm/v1/user"),
+            ):
+                assert not match.open, (method, path)
+                seen += 1
+    assert seen > 50
