@@ -43,7 +43,7 @@ class Client:
         """Files of the home and what they hold."""
         lines = [f"registry={self.url}"]
         if self.token is not None:
-            lines += [f"{self.bare}:_authToken={self.token}", "always-auth=true"]
+            lines += [f"{self.bare}:_authToken={self.token}"]
         return {".npmrc": "\n".join([*lines, ""])}
 
     def local(self) -> Mapping[str, str]:
@@ -80,8 +80,12 @@ class Client:
         sample.write(folder)
         for name, text in self.local().items():
             (folder / name).write_text(text)
+        self.prepare(folder)
         chosen = ("--tag", tag) if tag else ()
         return self.run(*self.upload, *chosen, cwd=folder, fails=fails)
+
+    def prepare(self, folder: Path) -> None:
+        """Do what the client wants done in a package's folder before it publishes."""
 
     def whoami(self, *, fails: bool = False) -> Ran:
         """Ask the registry who is there."""
@@ -109,15 +113,12 @@ class Npm11(Npm):
 
 
 class Pnpm(Client):
-    """pnpm, the newest major: settings of the project lie in its workspace file."""
+    """pnpm, the newest major: a native program."""
 
     name = "pnpm"
     lockfile = "pnpm-lock.yaml"
     upload = ("publish", "--no-git-checks")
     tags = ("dist-tag add", "dist-tag rm", "dist-tag ls")
-
-    def local(self) -> Mapping[str, str]:
-        return {"pnpm-workspace.yaml": "minimumReleaseAge: 0\nupdateNotifier: false\n"}
 
 
 class Pnpm10(Pnpm):
@@ -137,8 +138,10 @@ class Yarn1(Client):
     tags = ("tag add", "tag remove", "tag list")
 
     def settings(self) -> Mapping[str, str]:
-        # Yarn 1 takes lock file addresses from its own setting and credentials from npm's.
-        return {**super().settings(), ".yarnrc": f'registry "{self.url}"\ndisable-self-update-check true\n'}
+        # It takes the registry from its own file, credentials and whether to show them always from npm's.
+        shown = "always-auth=true\n" if self.token is not None else ""
+        own = f'registry "{self.url}"\ndisable-self-update-check true\n'
+        return {".npmrc": super().settings()[".npmrc"] + shown, ".yarnrc": own}
 
     def publish(self, sample: Sample, folder: Path, *, tag: str | None = None, fails: bool = False) -> Ran:
         sample.write(folder)
@@ -178,6 +181,10 @@ class Yarn(Client):
     def local(self) -> Mapping[str, str]:
         # Without a lock file of its own a folder counts as part of a project above it.
         return {"yarn.lock": ""}
+
+    def prepare(self, folder: Path) -> None:
+        # It packs nothing that its lock file does not know.
+        self.run("install", "--mode=update-lockfile", cwd=folder)
 
     def whoami(self, *, fails: bool = False) -> Ran:
         return self.run("npm", "whoami", fails=fails)
