@@ -9,15 +9,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.formats.npm.artefacts import packument, tarball
 from tests.formats.pypi.artefacts import sdist, wheel
 from tests.running import Answer, Running, running
 from tests.upstreams import Upstream, playing
 
 KINDS = ("hosted", "proxy", "group")
-FORMATS = ("pypi", "generic")
+FORMATS = ("pypi", "generic", "npm")
 WHEEL = "demo-1.0-py3-none-any.whl"
 SDIST = "demo-1.0.tar.gz"
-JSON = {"pypi": "application/vnd.pypi.simple.v1+json", "generic": "application/json"}
+FIRST = {"pypi": "text/html", "generic": "text/html", "npm": "application/json"}
+"""The media type of a page for clients that name none."""
+OTHER = {
+    "pypi": "application/vnd.pypi.simple.v1+json",
+    "generic": "application/json",
+    "npm": "application/vnd.npm.install-v1+json",
+}
+"""A further one."""
 NAMES = {"hosted": "local", "proxy": "upstream", "group": "main"}
 FAR_PAST, FAR_FUTURE = "Thu, 01 Jan 1998 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"
 
@@ -34,6 +42,13 @@ class Place:
     body: bytes
     missing_file: str
     missing_page: str | None
+
+    @property
+    def small_page(self) -> str:
+        """A page that no coding would shorten."""
+        if self.format == "npm":
+            return f"{self.root}{'tiny' if self.kind == 'proxy' else 'little'}"
+        return self.root + ("simple/" if self.format == "pypi" else "")
 
 
 @dataclass(frozen=True)
@@ -173,6 +188,10 @@ def place(format: str, kind: str) -> Place:
             f"{root}none/",
         )
     name = "outer" if kind == "proxy" else "demo"
+    if format == "npm":
+        file = f"{root}{name}/-/{name}-1.0.0.tgz"
+        missing = f"{root}{name}/-/{name}-99.0.0.tgz"
+        return Place(format, kind, root, file, root + name, packed(name), missing, f"{root}nobody")
     body = archive(name)
     digest = hashlib.sha256(body).hexdigest()
     file = f"{root}files/{name}/{digest}/{name}-1.0.tar.gz"
@@ -196,6 +215,11 @@ def built(name: str, version: str = "1.0") -> bytes:
     return wheel(name, version)
 
 
+def packed(name: str, version: str = "1.0.0") -> bytes:
+    """An npm tarball of some hundred bytes."""
+    return tarball(name, version, members={"data.bin": blob(name, 900)})
+
+
 def simple(name: str, files: Mapping[str, bytes]) -> bytes:
     """An upstream's project page."""
     rows = "".join(
@@ -212,19 +236,31 @@ def autoindex(folder: str, names: list[str]) -> bytes:
 
 
 def lay(upstream: Upstream, name: str, versions: int = 1) -> None:
-    """Put a project with that many versions, and its files, at an upstream."""
+    """Put a project with that many versions, and its files, at an upstream, for pypi and npm."""
     files = {f"{name}-{at}.0.tar.gz": archive(name, f"{at}.0") for at in range(1, versions + 1)}
     upstream.put(f"/simple/{name}/", simple(name, files), content_type="text/html")
     for file, body in files.items():
         upstream.put(f"/files/{file}", body)
+    tarballs = {f"{at}.0.0": packed(name, f"{at}.0.0") for at in range(1, versions + 1)}
+    lay_packument(upstream, name, tarballs)
+
+
+def lay_packument(upstream: Upstream, name: str, tarballs: Mapping[str, bytes]) -> None:
+    """Put an npm package, by version, at an upstream."""
+    body = packument(name, tarballs, f"{upstream.url}registry/")
+    upstream.put(f"/registry/{name}", body, content_type="application/json")
+    for version, tgz in tarballs.items():
+        upstream.put(f"/registry/{name}/-/{name}-{version}.tgz", tgz)
 
 
 def config(upstream: Upstream, more: str = "") -> str:
-    """Settings that point both formats at an upstream."""
-    return f'upstreams = {{ pypi = "{upstream.url}simple/", generic = "{upstream.url}plain/" }}\n{more}'
+    """Settings that point every format at an upstream."""
+    places = {"pypi": "simple/", "generic": "plain/", "npm": "registry/"}
+    named = ", ".join(f'{format} = "{upstream.url}{path}"' for format, path in places.items())
+    return f"upstreams = {{ {named} }}\n{more}"
 
 
-NONE = 'upstreams = { pypi = "none", generic = "none" }\n'
+NONE = 'upstreams = { pypi = "none", generic = "none", npm = "none" }\n'
 
 
 @contextmanager
@@ -232,6 +268,7 @@ def town(folder: Path, more: str = "") -> Iterator[tuple[Running, Upstream]]:
     """A server whose repositories hold what `places` names, with pages that pay a coding."""
     with playing() as upstream:
         lay(upstream, "outer", 12)
+        lay_packument(upstream, "tiny", {"1.0.0": packed("tiny")})
         root = b'<html><body><a href="outer/">outer</a></body></html>'
         upstream.put("/simple/", root, content_type="text/html")
         names = ["x.tar.gz", *(f"{at}.bin" for at in range(12))]
@@ -250,8 +287,10 @@ def fill(server: Running) -> None:
         answer = server.put(f"/pypi/local/demo-{at}.0.tar.gz", archive("demo", f"{at}.0"))
         assert answer.status == 201, answer.reason
         assert server.put(f"/generic/local/near/{at}.bin", b"x").status == 201
+        assert server.put(f"/npm/local/demo-{at}.0.0.tgz", packed("demo", f"{at}.0.0")).status == 201
     assert server.put(f"/pypi/local/{WHEEL}", built("demo")).status == 201
     assert server.put("/generic/local/near/x.tar.gz", blob("near")).status == 201
+    assert server.put("/npm/local/little-1.0.0.tgz", packed("little")).status == 201
 
 
 def steady(answer: Answer) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contracts.requests import REFUSED_PATHS, Place, nothing_inside, places, steady, town
+from tests.contracts.requests import FORMATS, REFUSED_PATHS, Place, nothing_inside, places, steady, town
 from tests.running import Answer, Running
 
 PLACES = [pytest.param(each, id=f"{each.format}-{each.kind}") for each in places()]
@@ -45,7 +45,7 @@ def test_every_spelling_of_a_file_is_the_same_file(server: Running, where: Place
     assert server.ask(where.file).body == where.body
     plain = server.ask(where.file)
     for path in (
-        where.file.replace(".tar", "%2Etar"),
+        where.file.replace(".tar", "%2Etar").replace(".tgz", "%2etgz"),
         where.file.replace("x.tar", "%78.tar").replace("demo", "d%65mo"),
     ):
         answer = server.ask(path)
@@ -84,7 +84,7 @@ def test_repository_names(server: Running, where: Place) -> None:
 
 
 def test_an_unknown_repository_is_404_for_every_method(server: Running) -> None:
-    for format in ("pypi", "generic"):
+    for format in FORMATS:
         for method in ("GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"):
             _refused(server.ask(f"/{format}/nowhere/x", method=method), 404)
     for path in ("/nothing", "/pypi", "/generic", "/nothing/here/", "/healthz/", "/_blobs/ab/cd", "/_blobs../x"):
