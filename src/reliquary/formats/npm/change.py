@@ -136,8 +136,8 @@ async def remove(
         values["modified"] = tags.stamp(shelf.now)
     else:
         values = dict.fromkeys(facts)
-    keys = [key for entry in gone for key in (entry.key, keys.attestations_key(name, entry.version))]
-    await shelf.remove(keys, "unpublish", properties=values)
+    paths = [path for entry in gone for path in (entry.key, keys.attestations_key(name, entry.version))]
+    await shelf.remove(paths, "unpublish", properties=values)
 
 
 async def delete_package(incoming: Incoming, shelf: Shelf) -> Reply:
