@@ -84,8 +84,8 @@ class Absorption:
         before = self.earlier.places
         return [
             new_file(self.format, replace(entry, published=entry.published or self.now), self.now)
-            for entry in self.held.reading.entries
-            if entry.listed and entry.key not in before and entry.key not in kept
+            for key, at in self.held.places.items()
+            if key not in before and key not in kept and (entry := self.held.reading.entries[at]).listed
         ]
 
 

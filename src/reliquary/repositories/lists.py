@@ -103,7 +103,7 @@ class Held:
     @property
     def weight(self) -> int:
         """Roughly how much it holds, in entries."""
-        return len(self.reading.entries) + len(self.reading.names) // 4
+        return len(self.reading.entries) + len(self.reading.names) // 4 + self.reading.weight
 
 
 def row_of(format: Format, entry: Entry, media: str) -> Row:

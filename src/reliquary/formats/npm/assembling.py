@@ -12,16 +12,15 @@ import orjson
 
 from reliquary.errors import Malformed
 from reliquary.formats.base import Listing, Offer, PageKey, Rendered
-from reliquary.formats.npm import members, names
+from reliquary.formats.npm import keys, members, names
 from reliquary.formats.npm.members import Bytes
-from reliquary.formats.npm.reading import PLACE
 from reliquary.types import Entry
 
 FULL = Offer("application/json", "application/json")
 ABBREVIATED = Offer("application/vnd.npm.install-v1+json", "application/vnd.npm.install-v1+json")
 OFFERS = (FULL, ABBREVIATED)
 
-_PLACE = PLACE.encode()
+_PLACE = keys.PLACE.encode()
 _PARTS = struct.Struct(">III")
 _SHORT = (
     "name",
@@ -59,8 +58,17 @@ def fragment(entry: Entry, media: str | None = None) -> bytes:
     """A version in its two forms, or in the one that a media type needs, and its time."""
     if not entry.listed:
         return b""
-    manifest = entry.data["manifest"].encode("utf-8", "replace")
     time = orjson.dumps(entry.data["time"]) if entry.data.get("time") else b""
+    return render(entry.data["manifest"].encode("utf-8", "replace"), time, media)
+
+
+def render(manifest: bytes, time: bytes, media: str | None = None) -> bytes:
+    """The fragment of a version.
+
+    Args:
+        manifest: its full form, our address still open.
+        time: when it was published, as JSON; nothing where that is unknown.
+    """
     full = manifest if media in (None, FULL.media) else b""
     short = abbreviate(manifest) if media in (None, ABBREVIATED.media) else b""
     return _PARTS.pack(len(time), len(full), len(short)) + time + full + short
@@ -83,11 +91,12 @@ def installs(manifest: Mapping[str, Bytes]) -> bool:
     return named or bool(said)
 
 
-def _parts(fragment: bytes) -> tuple[bytes, bytes, bytes]:
-    """Time, full and abbreviated manifest of a fragment; what it was not made with is empty."""
+def _parts(fragment: bytes) -> tuple[memoryview, memoryview, memoryview]:
+    """Time, full and abbreviated manifest of a fragment, nothing copied; what it was not made with is empty."""
     time, full, short = _PARTS.unpack_from(fragment)
     start, middle = _PARTS.size + time, _PARTS.size + time + full
-    return fragment[_PARTS.size : start], fragment[start:middle], fragment[middle : middle + short]
+    view = memoryview(fragment)
+    return view[_PARTS.size : start], view[start:middle], view[middle : middle + short]
 
 
 # Pages
@@ -104,23 +113,26 @@ def assemble(key: PageKey, listing: Listing, media: str | None = None) -> Iterat
 
 def _packument(name: str, listing: Listing, *, full: bool) -> bytes:
     facts = listing.properties
-    versions: list[bytes] = []
-    times: list[bytes] = [facts["times"].encode()] if facts.get("times") else _hosted_times(facts)
+    versions: list[bytes | memoryview] = []
+    known = [facts["times"].encode()] if facts.get("times") else _hosted_times(facts)
+    times: list[bytes | memoryview] = [piece for time in known for piece in (b",", time)]
     for file in listing.files:
         time, long, short = _parts(file.fragment)
         manifest = long if full else short
         if not manifest:
             raise Malformed(f"{file.filename} has no manifest to show")
-        versions.append(_key(file.version) + manifest)
+        key = _key(file.version)
+        versions += (b",", key, manifest)
         if time:
-            times.append(_key(file.version) + time)
+            times += (b",", key, time)
     tags = orjson.dumps(dist_tags(facts, [file.version for file in listing.files]))
-    middle = b'"dist-tags":' + tags + b',"versions":{' + b",".join(versions) + b'},"time":{' + b",".join(times) + b"}"
+    middle = (b'"dist-tags":', tags, b',"versions":{', *versions[1:], b'},"time":{', *times[1:], b"}")
     quoted = orjson.dumps(name)
     if full:
-        return b'{"_id":' + quoted + b',"name":' + quoted + b"," + middle + _head(listing) + b"}"
+        return b"".join((b'{"_id":', quoted, b',"name":', quoted, b",", *middle, _head(listing), b"}"))
     modified = _modified(facts)
-    return b'{"name":' + quoted + (b',"modified":' + modified if modified else b"") + b"," + middle + b"}"
+    dated = b',"modified":' + modified if modified else b""
+    return b"".join((b'{"name":', quoted, dated, b",", *middle, b"}"))
 
 
 def _key(version: str) -> bytes:
@@ -184,5 +196,5 @@ def _newest(listing: Listing) -> Mapping[str, Bytes]:
     latest = dist_tags(listing.properties, [file.version for file in listing.files]).get("latest")
     for file in listing.files:
         if file.version == latest:
-            return members.split(_parts(file.fragment)[1])
+            return members.split(bytes(_parts(file.fragment)[1]))
     return {}

@@ -5,6 +5,10 @@ from __future__ import annotations
 from reliquary.formats.base import FileKey, PageKey
 from reliquary.formats.npm import names
 
+PLACE = "\ufdd0"
+"""Stands for the repository's address in stored manifests: a noncharacter, which no text that is passed
+between programs may hold (Unicode, section 23.7); documents that do lose it."""
+
 
 def tarball_key(name: str, version: str) -> str:
     """Where a version's tarball is: npm's conventional form, whatever an upstream's is."""

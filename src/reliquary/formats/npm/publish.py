@@ -12,7 +12,7 @@ import orjson
 
 from reliquary.errors import AlreadyThere, Forbidden, Malformed
 from reliquary.formats.npm import assembling, change, document, inspect, keys, names, summary, tags, views
-from reliquary.formats.npm.reading import PLACE, cut
+from reliquary.formats.npm.reading import cut
 from reliquary.formats.verbs import Incoming, Received, Reply, Shelf
 from reliquary.types import Entry
 
@@ -234,7 +234,7 @@ async def _manifest(shelf: Shelf, draft: Draft) -> dict[str, Any]:
     dist: dict[str, Any] = {
         "integrity": integrity,
         "shasum": draft.received.digests["sha1"],
-        "tarball": PLACE + keys.tarball_key(name, version),
+        "tarball": keys.PLACE + keys.tarball_key(name, version),
         "fileCount": draft.tarball.file_count,
         "unpackedSize": draft.tarball.unpacked_size,
         "signatures": [{"keyid": keyid, "sig": signature}],
@@ -242,7 +242,7 @@ async def _manifest(shelf: Shelf, draft: Draft) -> dict[str, Any]:
     if draft.bundle is not None:
         kind = _attestations(draft.bundle)[1]
         dist["attestations"] = {
-            "url": PLACE + keys.attestations_key(name, version),
+            "url": keys.PLACE + keys.attestations_key(name, version),
             "provenance": {"predicateType": kind},
         }
     made |= {"_id": f"{name}@{version}", "name": name, "version": version, "dist": dist}

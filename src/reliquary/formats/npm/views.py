@@ -9,8 +9,7 @@ import orjson
 
 from reliquary.errors import Forbidden, NotHere
 from reliquary.formats.base import Listed, Listing
-from reliquary.formats.npm import assembling, keys, members, names
-from reliquary.formats.npm.reading import PLACE
+from reliquary.formats.npm import assembling, keys, members, names, summary
 from reliquary.formats.verbs import Incoming, Reply, Shelf
 from reliquary.types import Entry, Headers
 
@@ -59,7 +58,7 @@ async def version(incoming: Incoming, shelf: Shelf) -> Reply:
     entry = await find(shelf, name, wanted)
     if entry is None:
         raise NotHere(f"{shelf.repository} has no version or tag {names.shown(wanted)} of {names.shown(name)}")
-    return Reply(200, manifest(entry).replace(PLACE, incoming.base_url).encode("utf-8", "replace"), JSON)
+    return Reply(200, manifest(entry).replace(keys.PLACE, incoming.base_url).encode("utf-8", "replace"), JSON)
 
 
 def manifest(entry: Entry) -> str:
@@ -94,7 +93,7 @@ def known_tags(facts: Mapping[str, str]) -> dict[str, str]:
 async def root(incoming: Incoming, shelf: Shelf) -> Reply:
     """GET ``/``: package names and their addresses, a page at a time (CommonJS Packages/Registry, "registry root
     URL"), or words for a person."""
-    known = [name for name, _ in await shelf.names()]
+    known = [name for name, _ in await shelf.survey(summary.FACT)]
     accept = incoming.headers.get("accept", "")
     if "text/html" in accept and "json" not in accept:
         return Reply(200, _page(incoming.base_url, shelf.repository, len(known)), "text/html; charset=utf-8")
