@@ -60,11 +60,13 @@ class Manner:
 @dataclass(frozen=True, slots=True)
 class FileKey:
     """A file: ``path`` is its key below the repository, ``scope`` the page scope that lists it,
-    ``name`` the normalised package name that rules and access look at."""
+    ``name`` the normalised package name that rules and access look at. ``listed`` is false for one
+    that no page lists, and whose address at an upstream `Format.locate` tells."""
 
     path: str
     scope: str
     name: str
+    listed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

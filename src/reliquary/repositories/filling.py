@@ -92,7 +92,8 @@ class Filling:
             if url is not None:
                 raise NotHere(f"{self._proxy.spec.title} has no {key.path} and asks no upstream")
             return None
-        return Entry(key.path, key.name, "", key.path.rpartition("/")[2], key.scope)
+        filename = key.path.rpartition("/")[2]
+        return Entry(key.path, key.name, "", filename, key.scope, url=None if key.listed else url, listed=key.listed)
 
     def _download(self, key: FileKey, entry: Entry | None) -> str | None:
         if entry is not None and entry.url is not None:

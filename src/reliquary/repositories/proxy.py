@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -299,6 +299,12 @@ class Proxy(Projection):
             properties={**held.reading.properties, **held.reading.about} if held is not None and key.name else {},
             serial=await catalog.packages.serial([self._spec.id], key.scope),
         )
+
+    async def said(self, key: PageKey) -> Mapping[str, str]:
+        """What a page says of its package beside the files; raises NotHere, Unavailable."""
+        await self.settle(key)
+        held = await self._held(key)
+        return {**held.reading.properties, **held.reading.about} if held is not None else {}
 
     def _merged(self, held: Held | None, stored: Sequence[StoredFile], media: str) -> Sequence[Row]:
         """What the document lists, as the rows know better, and what only rows list."""

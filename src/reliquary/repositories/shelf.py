@@ -400,9 +400,7 @@ class ProxyShelf(_Shelf):
         """What the settled page says of the package, too."""
         said: dict[str, str] = {}
         for page in self._proxy.format.pages(name):
-            await self._proxy.settle(page)
-            media = self._proxy.format.manner(page).offers[0].media
-            said |= (await self._proxy.contents(page, media)).properties
+            said |= await self._proxy.said(page)
         return {**await super().properties(name), **said}
 
     async def _pass_on(self, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Reply:

@@ -14,8 +14,6 @@ from reliquary.formats.npm import assembling, document, keys, names, tags, views
 from reliquary.formats.verbs import Incoming, Reply, Shelf
 from reliquary.types import Action, Entry
 
-PUBLISH = Action.PUBLISH
-
 
 async def put(incoming: Incoming, shelf: Shelf) -> Reply:
     """PUT ``/{package}/-rev/{rev}``: a document with versions left out, or owners changed."""

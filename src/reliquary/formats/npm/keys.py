@@ -42,7 +42,7 @@ def attestations(parts: list[str]) -> FileKey | None:
     normal = names.normal(version) if at else None
     if not names.valid(name) or normal is None:
         return None
-    return FileKey(attestations_key(name, normal), name, name)
+    return FileKey(attestations_key(name, normal), name, name, listed=False)
 
 
 def split_name(parts: list[str]) -> tuple[str, list[str]]:

@@ -14,7 +14,7 @@ from reliquary.errors import AlreadyThere, Forbidden, Malformed
 from reliquary.formats.npm import assembling, change, document, inspect, keys, names, summary, tags, views
 from reliquary.formats.npm.reading import cut
 from reliquary.formats.verbs import Incoming, Received, Reply, Shelf
-from reliquary.types import Entry
+from reliquary.types import Action, Entry
 
 ALGORITHMS = ("sha1", "sha512")
 GZIP = b"\x1f\x8b"
@@ -36,6 +36,8 @@ class Parcel:
         if not filename.endswith(PROVENANCE):
             self.tarballs[filename] = await self.shelf.receive(chunks, algorithms=ALGORITHMS)
             return
+        if self.bundles:
+            raise Malformed("a version has one provenance; send one attachment of it")
         pieces, size = [], 0
         async for chunk in chunks:
             size += len(chunk)
@@ -161,7 +163,7 @@ async def _bare(incoming: Incoming, shelf: Shelf, chunks: AsyncIterator[bytes]) 
         tag = incoming.query.get("tag", "latest")
         names.check_tag(tag)
         draft = Draft(tarball.name, version, tarball.manifest, received, tarball, (tag,), tarball.readme, session=None)
-        await shelf.permit(change.PUBLISH, tarball.name)
+        await shelf.permit(Action.PUBLISH, tarball.name)
         return await _publish(shelf, draft)
     finally:
         await received.discard()
