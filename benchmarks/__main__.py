@@ -20,11 +20,11 @@ from pathlib import Path
 from tests.running import running
 from tests.upstreams import playing
 
-from benchmarks import bulk, clients, cold, npm, peers, publishing, reads, results, static, workers
+from benchmarks import bulk, clients, cold, npm, npm_real, peers, publishing, reads, results, static, workers
 from benchmarks.load import CONNECTIONS, Unusable
 from reliquary import __version__
 
-PARTS, FURTHER = ("reads", "cold", "bulk", "publish"), ("workers", "peers", "real", "npm")
+PARTS, FURTHER = ("reads", "cold", "bulk", "publish"), ("workers", "peers", "real", "npm", "npm-real")
 """What is measured without being asked for, in a minute and a half, and what takes longer."""
 NONE = "none"
 
@@ -65,6 +65,8 @@ def measured(folder: Path, arguments: argparse.Namespace) -> Iterator[results.Ro
         yield from clients.measure(folder / "real", arguments.homes)
     if "npm" in arguments.parts:
         yield from npm.measure(folder / "npm", arguments.seconds, rounds)
+    if "npm-real" in arguments.parts:
+        yield from npm_real.measure(folder / "npm-real", rounds, arguments.homes)
 
 
 def machine() -> str:
@@ -94,10 +96,11 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--peers", action="store_true", help="also other servers, installed beside our environment")
     parser.add_argument("--real", action="store_true", help="also pip and uv, with the real upstream of this machine")
     parser.add_argument("--npm", action="store_true", help="also npm's documents, with Verdaccio installed beside us")
+    parser.add_argument("--npm-real", action="store_true", help="also npm itself, with the real upstream and Verdaccio")
     parser.add_argument(
         "--homes",
         type=Path,
-        help="where pip and uv keep their files: a disk that is full of their writing tells little",
+        help="where pip, uv and npm keep their files: a disk that is full of their writing tells little",
     )
     parser.add_argument("--all", action="store_true", help="everything")
     parser.add_argument("--json", action="store_true", help="print the results as JSON alone")
@@ -105,7 +108,7 @@ def parsed() -> argparse.Namespace:
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - {*PARTS, *FURTHER, NONE}:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
-    more = {part for part in FURTHER if getattr(arguments, part) or arguments.all}
+    more = {part for part in FURTHER if getattr(arguments, part.replace("-", "_")) or arguments.all}
     arguments.parts = {*(arguments.parts or PARTS), *more} if not arguments.all else {*PARTS, *more}
     arguments.workers = max(2, min(8, arguments.workers or 2))
     arguments.seconds, arguments.rounds = min(5.0, arguments.seconds), max(1, min(9, arguments.rounds))
