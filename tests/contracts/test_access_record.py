@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
 from reliquary.access.may import Access
 from reliquary.app import App, World
 from reliquary.cli import init
+from reliquary.formats.base import Call, Format
 from reliquary.settings import load
 from reliquary.types import Action, Actor, RepositorySpec
-from tests.contracts.requests import NONE, WHEEL, archive, built
+from tests.contracts.requests import NONE, WHEEL, archive, built, packed
+from tests.formats.npm.artefacts import document, published
 from tests.running import basic
 
 pytestmark = pytest.mark.anyio
@@ -85,20 +89,49 @@ async def opened(folder: Path) -> AsyncIterator[Client]:
         for path, body in ((WHEEL, built("demo")), ("demo-1.0.tar.gz", archive("demo"))):
             assert (await client.ask("PUT", f"/pypi/local/{path}", body))[0] == 201
         assert (await client.ask("PUT", "/generic/local/near/x.bin", b"x"))[0] == 201
+        assert (await client.ask("PUT", "/npm/local/demo-1.0.0.tgz", packed("demo")))[0] == 201
         yield client
     finally:
         await app.stop()
 
 
-PAGES = ["/pypi/{}/simple/", "/pypi/{}/simple/demo/", "/pypi/{}/simple", "/generic/{}/", "/generic/{}/near/"]
-FILES = [(f"/pypi/{{}}/{SDIST}", "demo"), (f"/pypi/{{}}/{SIDECAR}", "demo"), ("/generic/{}/near/x.bin", "near/x.bin")]
-QUERIES = [
-    ("GET", "pypi/demo/json", b"", "demo", 200),
-    ("GET", "pypi/demo/1.0/json", b"", "demo", 200),
-    ("GET", "packages/source/d/demo/demo-1.0.tar.gz", b"", "demo", 302),
-    ("GET", "integrity/demo/1.0/demo-1.0.tar.gz/provenance", b"", "demo", 404),
-    ("POST", "pypi", CALL, None, 200),
+PAGES = [
+    "/pypi/{}/simple/",
+    "/pypi/{}/simple/demo/",
+    "/pypi/{}/simple",
+    "/generic/{}/",
+    "/generic/{}/near/",
+    "/npm/{}/demo",
 ]
+FILES = [
+    (f"/pypi/{{}}/{SDIST}", "demo"),
+    (f"/pypi/{{}}/{SIDECAR}", "demo"),
+    ("/generic/{}/near/x.bin", "near/x.bin"),
+    ("/npm/{}/demo/-/demo-1.0.0.tgz", "demo"),
+]
+DUMP = b'{"demo": ["1.0.0"]}'
+QUERIES = [
+    ("/pypi/{}/", "GET", "pypi/demo/json", b"", "demo", 200),
+    ("/pypi/{}/", "GET", "pypi/demo/1.0/json", b"", "demo", 200),
+    ("/pypi/{}/", "GET", "packages/source/d/demo/demo-1.0.tar.gz", b"", "demo", 302),
+    ("/pypi/{}/", "GET", "integrity/demo/1.0/demo-1.0.tar.gz/provenance", b"", "demo", 404),
+    ("/pypi/{}/", "POST", "pypi", CALL, None, 200),
+    ("/npm/{}/", "GET", "", b"", None, 200),
+    ("/npm/{}/", "GET", "demo?write=true", b"", "demo", 200),
+    ("/npm/{}/", "GET", "demo/1.0.0", b"", "demo", 200),
+    ("/npm/{}/", "GET", "-/package/demo/dist-tags", b"", "demo", 200),
+    ("/npm/{}/", "GET", "-/package/demo/collaborators", b"", "demo", 200),
+    ("/npm/{}/", "GET", "-/package/demo/visibility", b"", "demo", 200),
+    ("/npm/{}/", "GET", "-/v1/search?text=demo", b"", None, 200),
+    ("/npm/{}/", "GET", "-/npm/v1/keys", b"", None, 200),
+    ("/npm/{}/", "POST", "-/npm/v1/security/advisories/bulk", DUMP, None, 200),
+    ("/npm/{}/", "POST", "-/npm/v1/security/audits", DUMP, None, 200),
+]
+OPEN = ["-/ping", "-/whoami", "-/npm/v1/user", "-/npm/v1/tokens", "-/user/org.couchdb.user:admin", "-/v1/done/x"]
+"""Questions about the asker's account, which need no right to what is in a repository."""
+DEPRECATED = json.dumps(
+    {"name": "demo", "versions": {"1.0.0": {**document()["versions"]["1.0.0"], "deprecated": "old"}}}
+).encode()
 VERBS = [
     ("/pypi/{}/", "POST", "", UPLOAD, Action.PUBLISH, "demo", 400),
     ("/pypi/{}/", "POST", "legacy/", UPLOAD, Action.PUBLISH, "demo", 400),
@@ -108,6 +141,25 @@ VERBS = [
     ("/pypi/{}/", "DELETE", "manage/demo/1.0/yank", b"", Action.DELETE, "demo", 200),
     ("/pypi/{}/", "DELETE", SDIST, b"", Action.DELETE, "demo", 204),
     ("/pypi/{}/", "DELETE", "manage/demo/1.0", b"", Action.DELETE, "demo", 204),
+    ("/npm/{}/", "PUT", "demo", published("demo", "2.0.0"), Action.PUBLISH, "demo", 201),
+    ("/npm/{}/", "PUT", "demo-3.0.0.tgz", packed("demo", "3.0.0"), Action.PUBLISH, "demo", 201),
+    ("/npm/{}/", "PUT", "demo", DEPRECATED, Action.PUBLISH, "demo", 201),
+    (
+        "/npm/{}/",
+        "PUT",
+        "demo/-rev/1-x",
+        b'{"_id": "demo", "maintainers": [{"name": "a"}]}',
+        Action.PUBLISH,
+        "demo",
+        201,
+    ),
+    ("/npm/{}/", "PUT", "demo/next", b'"1.0.0"', Action.PUBLISH, "demo", 201),
+    ("/npm/{}/", "PUT", "-/package/demo/dist-tags/more", b'"1.0.0"', Action.PUBLISH, "demo", 201),
+    ("/npm/{}/", "PUT", "-/package/demo/dist-tags", b'{"next": "1.0.0"}', Action.PUBLISH, "demo", 201),
+    ("/npm/{}/", "DELETE", "-/package/demo/dist-tags/next", b"", Action.PUBLISH, "demo", 200),
+    ("/npm/{}/", "POST", "-/package/demo/access", b"{}", Action.ADMIN, "demo", 403),
+    ("/npm/{}/", "DELETE", "demo/-/demo-2.0.0.tgz/-rev/1-x", b"", Action.DELETE, "demo", 200),
+    ("/npm/{}/", "DELETE", "demo/-rev/1-x", b"", Action.DELETE, "demo", 200),
     ("/generic/{}/", "PUT", "near/y.bin", b"y", Action.PUBLISH, "near/y.bin", 201),
     ("/generic/{}/", "DELETE", "near/x.bin", b"", Action.DELETE, "near/x.bin", 204),
 ]
@@ -130,11 +182,19 @@ async def test_line_2_reads_ask_with_what_is_served(tmp_path: Path) -> None:
 async def test_line_2_queries_ask_for_the_group_and_the_owner(tmp_path: Path) -> None:
     async with opened(tmp_path) as client:
         for name in ("local", "main"):
-            for method, path, body, package, wanted in QUERIES:
-                status, asked = await client.ask(method, f"/pypi/{name}/{path}", body)
+            for root, method, path, body, package, wanted in QUERIES:
+                status, asked = await client.ask(method, root.format(name) + path, body)
                 assert status == wanted, path
                 assert (Action.READ, name, package) in asked, path
                 assert (Action.READ, "local", package or "") in asked, path
+
+
+async def test_questions_about_an_account_ask_for_nothing_here(tmp_path: Path) -> None:
+    async with opened(tmp_path) as client:
+        for path in OPEN:
+            status, asked = await client.ask("GET", f"/npm/local/{path}")
+            assert status in (200, 404), path
+            assert set(asked) <= {(Action.READ, "local", None)}, path
 
 
 @pytest.mark.parametrize("name", ["local", "main"])
@@ -148,21 +208,39 @@ async def test_line_2_verbs_ask_for_the_group_and_the_owner(tmp_path: Path, name
             assert {each[0] for each in asked} <= {action, Action.READ}
 
 
+ACCOUNTS = [
+    *(("GET", path) for path in OPEN),
+    ("PUT", "-/user/org.couchdb.user:admin"),
+    ("DELETE", "-/user/token/x"),
+    ("POST", "-/npm/v1/user"),
+    ("POST", "-/npm/v1/tokens"),
+    ("DELETE", "-/npm/v1/tokens/token/x"),
+    ("POST", "-/v1/login"),
+]
+"""Calls of npm that are about the asker; what they do is tested in tests/formats/npm/test_accounts.py."""
+
+
+def _match(format: Format, method: str, address: str) -> object:
+    path, _, query = address.partition("?")
+    return format.match(method, tuple(path.split("/")) if path else (), dict(parse_qsl(query)))
+
+
 async def test_every_call_of_a_format_is_among_the_samples(tmp_path: Path) -> None:
     """A new verb or query fails here until it is sampled above."""
-    from reliquary.formats import generic, pypi
-    from reliquary.formats.base import Call
+    from reliquary.formats import generic, npm, pypi
+    from reliquary.formats.npm import accounts, audit, change, publish, search, signatures, tags, views
 
+    asked = [(root, method, path) for root, method, path, *_ in VERBS]
+    asked += [(root, method, path) for root, method, path, *_ in QUERIES]
+    asked += [("/npm/{}/", method, path) for method, path in ACCOUNTS]
     seen = {
         match.run
-        for format, root in ((pypi.FORMAT, "/pypi/{}/"), (generic.FORMAT, "/generic/{}/"))
-        for method, path in [
-            *((each[1], each[2]) for each in VERBS if each[0] == root),
-            *((each[0], each[1]) for each in QUERIES if root == "/pypi/{}/"),
-        ]
-        if isinstance(match := format.match(method, tuple(path.split("/")) if path else (), {}), Call)
+        for format in (pypi.FORMAT, generic.FORMAT, npm.FORMAT)
+        for root, method, path in asked
+        if root.startswith(f"/{format.name}/") and isinstance(match := _match(format, method, path), Call)
     }
-    modules = (pypi.legacy, pypi.manage, pypi.publish, pypi.rpc, generic.verbs)
+    modules = [pypi.legacy, pypi.manage, pypi.publish, pypi.rpc, generic.verbs]
+    modules += [accounts, audit, change, publish, search, signatures, tags, views]
     known = {
         value
         for module in modules

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.contracts.requests import NONE, archive
+from tests.contracts.requests import NONE, archive, packed
 from tests.running import Running, running
 
 FORGED = {
@@ -24,6 +25,7 @@ SOURCE = "/pypi/local/packages/source/d/demo/demo-1.0.tar.gz"
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with running(tmp_path_factory.mktemp("plain") / "var", config=NONE) as server:
         server.put("/pypi/local/demo-1.0.tar.gz", archive("demo"))
+        server.put("/npm/local/demo-1.0.0.tgz", packed("demo"))
         yield server
 
 
@@ -32,7 +34,38 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     more = 'trusted_proxies = ["127.0.0.0/8"]\nallowed_hosts = ["packages.example", "127.0.0.1"]\n'
     with running(tmp_path_factory.mktemp("behind") / "var", config=NONE + more) as server:
         server.put("/pypi/local/demo-1.0.tar.gz", archive("demo"))
+        server.put("/npm/local/demo-1.0.0.tgz", packed("demo"))
         yield server
+
+
+def tarball_of(server: Running, headers: Mapping[str, str], name: str = "local") -> str:
+    """The address of a tarball as npm's packument gives it."""
+    found = json.loads(server.ask(f"/npm/{name}/demo", headers=headers).body)
+    return str(found["versions"]["1.0.0"]["dist"]["tarball"])
+
+
+def test_packuments_point_to_the_host_they_were_asked_at(plain: Running, behind: Running) -> None:
+    """npm.md 48, 49: never to a host that a client merely names in a header that counts for proxies."""
+    rest = "npm/local/demo/-/demo-1.0.0.tgz"
+    for host in (f"127.0.0.1:{plain.port}", "one.example", "two.example:8080", "ONE.example", "[::1]:8080"):
+        assert tarball_of(plain, {"Host": host, **FORGED}).lower() == f"http://{host}/{rest}".lower()
+    told = {"X-Forwarded-Host": "packages.example", "X-Forwarded-Proto": "https", "X-Forwarded-Prefix": "/deep/"}
+    assert tarball_of(behind, told) == f"https://packages.example/deep/{rest}"
+
+
+@pytest.mark.parametrize("name", ["local", "main"])
+def test_each_host_has_validators_of_its_own(plain: Running, name: str) -> None:
+    """npm.md 15, 49: what one host's client holds is confirmed to nobody at another one."""
+    seen = {}
+    for host in ("one.example", "two.example", "one.example:8080"):
+        answer = plain.ask(f"/npm/{name}/demo", headers={"Host": host})
+        seen[host] = answer.header("etag") or ""
+        assert not seen[host].startswith("W/")
+    assert len(set(seen.values())) == 3
+    for host in seen:
+        for other, etag in seen.items():
+            answer = plain.ask(f"/npm/{name}/demo", headers={"Host": host, "If-None-Match": etag})
+            assert answer.status == (304 if host == other else 200)
 
 
 def test_nobody_is_trusted_by_default(plain: Running) -> None:
@@ -93,3 +126,7 @@ def test_the_public_url_wins(tmp_path: Path) -> None:
         assert link.startswith("https://packages.example/deep/pypi/local/files/demo/")
         assert server.ask("/pypi/local/simple", headers=FORGED).header("location") == "/deep/pypi/local/simple/"
         assert "evil" not in server.ask("/", headers=FORGED).text
+        server.put("/npm/local/demo-1.0.0.tgz", packed("demo"))
+        for name in ("local", "main"):
+            wanted = f"https://packages.example/deep/npm/{name}/demo/-/demo-1.0.0.tgz"
+            assert tarball_of(server, FORGED | {"Host": "elsewhere.example"}, name) == wanted

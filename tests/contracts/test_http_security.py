@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contracts.requests import archive, town
+from tests.contracts.requests import FORMATS, archive, packed, town
+from tests.formats.npm.artefacts import tarball
 from tests.formats.pypi.artefacts import sdist
 from tests.running import Running
 from tests.upstreams import Upstream
@@ -22,7 +23,17 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, Up
 
 
 @pytest.mark.parametrize(
-    "root", ["/", "/generic/main/", "/generic/upstream/", "/pypi/main/", "/pypi/main/files/", "/_blobs"]
+    "root",
+    [
+        "/",
+        "/generic/main/",
+        "/generic/upstream/",
+        "/pypi/main/",
+        "/pypi/main/files/",
+        "/npm/main/",
+        "/npm/main/-/",
+        "/_blobs",
+    ],
 )
 def test_line_23_no_path_leads_out(city: tuple[Running, Upstream], root: str) -> None:
     server = city[0]
@@ -58,16 +69,21 @@ def test_line_24_names_that_begin_alike_are_not_alike(city: tuple[Running, Upstr
     assert server.ask("/generic/local/data/a").status == 404
 
 
-@pytest.mark.parametrize("format", ["pypi", "generic"])
+@pytest.mark.parametrize("format", FORMATS)
 def test_line_12_a_name_never_comes_back_with_other_bytes(city: tuple[Running, Upstream], format: str) -> None:
     server = city[0]
-    path = {"pypi": "/pypi/local/back-1.0.tar.gz", "generic": "/generic/local/back/file"}[format]
-    other = sdist("back", "1.0", members={"back-1.0/other": b"other"})
-    assert server.put(path, archive("back")).status == 201
-    gone = path if format == "generic" else "/pypi/local/manage/back/1.0"
-    assert server.ask(gone, method="DELETE", token=server.token).status == 204
-    assert server.put(path, other).status == 409
-    assert server.put(path, archive("back")).status == 201
+    path, gone = {
+        "pypi": ("/pypi/local/back-1.0.tar.gz", "/pypi/local/manage/back/1.0"),
+        "generic": ("/generic/local/back/file", "/generic/local/back/file"),
+        "npm": ("/npm/local/back-1.0.0.tgz", "/npm/local/back/-rev/1"),
+    }[format]
+    body, other = archive("back"), sdist("back", "1.0", members={"back-1.0/other": b"other"})
+    if format == "npm":
+        body, other = packed("back"), tarball("back", members={"other": b"other"})
+    assert server.put(path, body).status == 201
+    assert server.ask(gone, method="DELETE", token=server.token).status == (200 if format == "npm" else 204)
+    assert server.put(path, other).status == (403 if format == "npm" else 409)
+    assert server.put(path, body).status == 201
 
 
 def test_line_16_an_answer_for_one_name_is_not_stored_under_another(city: tuple[Running, Upstream]) -> None:
