@@ -160,13 +160,22 @@ async def _bare(incoming: Incoming, shelf: Shelf, chunks: AsyncIterator[bytes]) 
         version = names.normal(tarball.version, loose=True)
         if version is None:
             raise Malformed(f"{names.shown(tarball.version)} is no version of semver; correct it in package.json")
-        tag = incoming.query.get("tag", "latest")
-        names.check_tag(tag)
-        draft = Draft(tarball.name, version, tarball.manifest, received, tarball, (tag,), tarball.readme, session=None)
         await shelf.permit(Action.PUBLISH, tarball.name)
+        wanted = await _wanted(shelf, tarball.name, version, incoming.query.get("tag"))
+        draft = Draft(tarball.name, version, tarball.manifest, received, tarball, wanted, tarball.readme, session=None)
         return await _publish(shelf, draft)
     finally:
         await received.discard()
+
+
+async def _wanted(shelf: Shelf, name: str, version: str, tag: str | None) -> tuple[str, ...]:
+    """The tag of a bare tarball: the one that was asked for, else ``latest`` where it is the best version by then:
+    tarballs are imported in any order, and a prerelease is no news to those who asked for none."""
+    if tag is not None:
+        names.check_tag(tag)
+        return (tag,)
+    latest = views.known_tags(await shelf.properties(name)).get("latest")
+    return ("latest",) if latest is None or names.best((latest, version)) == version else ()
 
 
 async def _publish(shelf: Shelf, draft: Draft) -> Reply:
