@@ -64,7 +64,8 @@ def test_a_closed_repository_asks_who_is_there(name: str, kind: str, world: Worl
     client = world.client(name, tmp_path / "home", kind, closed=True)
     folder = client.project(tmp_path / "project")
     said = client.install(folder, f"{sample.name}@^1.0.0", fails=True).output
-    assert any(word in said for word in ("401", "E401", "Unauthorized", "Invalid authentication")), said
+    # Yarn 1 prints what the answer says, the others its status.
+    assert any(word in said for word in ("401", "Invalid authentication", "credentials are needed")), said
     assert not (folder / "node_modules" / sample.name).exists()
 
 
@@ -95,9 +96,9 @@ def test_a_version_is_published_once(name: str, world: World, tmp_path: Path) ->
     author = world.client(name, tmp_path / "author", token=True)
     author.publish(sample, tmp_path / "first")
     before = world.document(sample.name)["versions"]["1.0.0"]["dist"]
-    # pnpm 10 looks first, finds the version there and has nothing to do.
-    said = author.publish(other, tmp_path / "second", fails=name not in ("pnpm", "pnpm10")).output
-    assert world.document(sample.name)["versions"]["1.0.0"]["dist"] == before, said
+    said = author.publish(other, tmp_path / "second", fails=True).output
+    assert "cannot publish over" in " ".join(said.replace("│", " ").split()), said
+    assert world.document(sample.name)["versions"]["1.0.0"]["dist"] == before
 
 
 @pytest.mark.parametrize("name", CLIENTS)

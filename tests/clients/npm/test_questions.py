@@ -10,6 +10,7 @@ import pytest
 
 from tests.clients.npm.clients import CLIENTS, Client, required
 from tests.clients.npm.samples import Sample
+from tests.clients.npm.tools import start
 from tests.clients.npm.world import World
 
 pytestmark = [pytest.mark.client, pytest.mark.matrix]
@@ -24,6 +25,23 @@ AUDITS = {
     "yarn": ("npm", "audit", "--json"),
     "bun": ("audit", "--json"),
 }
+
+# Before it asks a registry for its keys npm looks into a public store of keys, and gives up without it.
+NO_STORE = """
+const module_ = require("module"), load = module_._load
+const nothing = () => Promise.reject(Object.assign(new Error("not there"), { code: "TUF_FIND_TARGET_ERROR" }))
+module_._load = function (name, ...rest) {
+  return name === "@sigstore/tuf" ? { initTUF: async () => ({ getTarget: nothing }) } : load.call(this, name, ...rest)
+}
+"""
+
+
+def signatures(client: Client, folder: Path, *, fails: bool = False) -> str:
+    """What npm says of the signatures of a project's packages."""
+    preload = folder / "no-store.cjs"
+    preload.write_text(NO_STORE)
+    environment = {"NODE_OPTIONS": f"--require {preload}"}
+    return client.home.run(*start(client.name), "audit", "signatures", cwd=folder, env=environment, fails=fails).output
 
 
 def installed(client: Client, folder: Path, *wanted: str) -> Path:
@@ -92,9 +110,9 @@ def test_an_audit_is_quick_where_no_upstream_answers(name: str, world: World, tm
     world.publish(sample)
     client = world.client(name, tmp_path / "home", "hosted")
     folder = installed(client, tmp_path / "project", sample.name)
-    start = time.monotonic()
+    begun = time.monotonic()
     client.run(*AUDITS[name], cwd=folder)
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - begun < 15
 
 
 @pytest.mark.parametrize("kind", ["hosted", "proxy", "group"])
@@ -106,9 +124,18 @@ def test_signatures_are_good(name: str, kind: str, world: World, tmp_path: Path)
     wanted = {"hosted": [here.name], "proxy": [there.name], "group": [here.name, there.name]}[kind]
     client = world.client(name, tmp_path / "home", kind)
     folder = installed(client, tmp_path / "project", *wanted)
-    said = client.run("audit", "signatures", cwd=folder).output
+    said = signatures(client, folder)
     assert f"{len(wanted)} package" in said
     assert "verified registry signature" in said
+
+
+@pytest.mark.parametrize("name", NPMS)
+def test_a_version_without_a_signature_is_told(name: str, world: World, tmp_path: Path) -> None:
+    sample = Sample(f"unsigned-{name}")
+    world.played.offer(sample, signed=False)
+    client = world.client(name, tmp_path / "home", "proxy")
+    folder = installed(client, tmp_path / "project", sample.name)
+    assert "missing registry signature" in signatures(client, folder, fails=True)
 
 
 @pytest.mark.parametrize("name", [*NPMS, "pnpm10"])

@@ -65,6 +65,7 @@ class Home(tools.Home):
             "npm_config_browser": "false",
             "PNPM_CONFIG_MINIMUM_RELEASE_AGE": "0",
             "PNPM_CONFIG_FETCH_RETRIES": "0",
+            "BUN_CONFIG_HTTP_RETRY_COUNT": "0",
             "PNPM_CONFIG_UPDATE_NOTIFIER": "false",
             "COREPACK_ENABLE_STRICT": "0",
             "YARN_ENABLE_TELEMETRY": "0",

@@ -241,7 +241,7 @@ class Registry:
 
     def _audit(self, asked: dict[str, Any]) -> dict[str, Any]:
         """The legacy report (npm.md, part 2): advisories by id, and what to do."""
-        tree = asked.get("dependencies", {})
+        tree = _flat(asked)
         known: dict[str, Any] = {}
         for name in sorted(tree.keys() & self._advisories.keys()):
             advisory = self._advisories[name]
@@ -321,6 +321,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing is logged."""
+
+
+def _flat(tree: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """A tree's packages by name; pnpm's has its projects above them."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, below in tree.get("dependencies", {}).items():
+        found |= {name: below, **_flat(below)}
+    return found
 
 
 def _says(status: int, document: Any) -> Reply:
