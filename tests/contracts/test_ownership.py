@@ -18,7 +18,8 @@ from reliquary.jobs.calls import InsideIncoming, run
 from reliquary.repositories.base import Contents
 from reliquary.repositories.hosted import Hosted
 from reliquary.settings import Settings
-from tests.faults.playground import FRESH, lay_wheel, settings, wheel_name
+from tests.faults.playground import FRESH, lay_npm, lay_wheel, settings, wheel_name
+from tests.formats.npm.artefacts import document, packument, tarball
 from tests.formats.pypi.artefacts import wheel
 from tests.running import Running, environment, reliquary, running
 from tests.upstreams import Upstream, playing
@@ -145,6 +146,18 @@ def test_questions_go_to_the_member_that_has_the_name(upstream: Upstream, tmp_pa
             assert server.ask("/pypi/both/pypi/nobody/json").status == 404
 
 
+def test_a_tarball_that_is_still_good_is_confirmed_without_a_download(upstream: Upstream, tmp_path: Path) -> None:
+    played = lay_npm(upstream, "cold", tarball("cold"))
+    with running(tmp_path / "first", config=settings(upstream, FRESH)) as server:
+        etag = server.ask(played.here).header("etag") or ""
+    upstream.forget()
+    with running(tmp_path / "second", config=settings(upstream, FRESH)) as server:
+        assert server.ask(played.here, headers={"If-None-Match": etag}).status == 304
+        assert upstream.hits(played.there, "GET") == 0
+        assert server.ask(played.here, headers={"If-None-Match": '"other"'}).body == tarball("cold")
+        assert upstream.hits(played.there, "GET") == 1
+
+
 def test_a_copy_that_is_still_good_is_confirmed_without_a_download(upstream: Upstream, tmp_path: Path) -> None:
     played = lay_wheel(upstream, "cold", wheel("cold", "1.0"))
     with running(tmp_path / "var", config=settings(upstream, FRESH)) as server:
@@ -155,6 +168,81 @@ def test_a_copy_that_is_still_good_is_confirmed_without_a_download(upstream: Ups
         assert upstream.hits(played.there, "GET") == 0
         assert server.ask(address, headers={"If-None-Match": '"other"'}).status == 200
         assert upstream.hits(played.there, "GET") == 1
+
+
+# The same of npm
+
+
+def put_npm(server: Running, name: str, version: str = "1.0.0") -> None:
+    assert server.put(f"/npm/local/{name}-{version}.tgz", tarball(name, version)).status == 201
+
+
+def listed(server: Running, path: str) -> list[str] | int:
+    answer = server.ask(path)
+    return answer.status if answer.status != 200 else [*orjson.loads(answer.body)["versions"]]
+
+
+def test_a_name_of_npm_stays_its_owners(upstream: Upstream, tmp_path: Path) -> None:
+    """npm.md 44: closed, or with its last version gone, it never falls to the upstream."""
+    for name in ("mine", "gone", "other"):
+        lay_npm(upstream, name, tarball(name, "9.9.9"))
+    with running(tmp_path / "var", config=settings(upstream, FRESH)) as server:
+        put_npm(server, "mine", "2.0.0")
+        put_npm(server, "gone", "2.0.0")
+        assert listed(server, "/npm/all/mine") == listed(server, "/npm/all/gone") == ["2.0.0"]
+        assert server.ask("/npm/local/gone/-rev/1", method="DELETE", token=server.token).status == 200
+        command(server, "repo", "set", "npm/local", "--closed")
+        for name in ("mine", "gone"):
+            assert listed(server, f"/npm/all/{name}") == 404
+            assert server.ask(f"/npm/all/{name}/-/{name}-1.0.0.tgz").status == 404
+            assert server.ask(f"/npm/all/{name}/latest").status == 404
+        assert listed(server, "/npm/all/other") == ["1.0.0"]
+        assert upstream.hits("/registry/mine") == upstream.hits("/registry/gone") == 0
+
+
+def test_members_of_npm_that_may_both_give_a_name_are_merged(upstream: Upstream, tmp_path: Path) -> None:
+    """npm.md 44, 45: every version that is listed downloads from the group, and any member's change shows."""
+    with playing() as second:
+        bodies = {version: tarball("shared", version) for version in ("1.0.0", "2.0.0", "3.0.0")}
+        for player, versions in ((upstream, ["1.0.0"]), (second, ["2.0.0"])):
+            _lay(player, {version: bodies[version] for version in versions})
+        with running(tmp_path / "var", config=settings(upstream, FRESH)) as server:
+            command(server, "repo", "create", "npm/later", "proxy", "--upstream", second.url + "registry/")
+            command(server, "repo", "create", "npm/both", "group", "--member", "proxy", "--member", "later")
+            first = server.ask("/npm/both/shared")
+            found = orjson.loads(first.body)
+            assert sorted(found["versions"]) == ["1.0.0", "2.0.0"]
+            assert found["dist-tags"] == {"latest": "1.0.0"}
+            for version, manifest in found["versions"].items():
+                assert manifest["dist"]["tarball"] == f"{server.url}npm/both/shared/-/shared-{version}.tgz"
+                assert server.ask(f"/npm/both/shared/-/shared-{version}.tgz").body == bodies[version]
+            _lay(second, {version: bodies[version] for version in ("2.0.0", "3.0.0")})
+            again = server.ask("/npm/both/shared", headers={"If-None-Match": first.header("etag") or ""})
+            assert again.status == 200
+            assert sorted(orjson.loads(again.body)["versions"]) == ["1.0.0", "2.0.0", "3.0.0"]
+
+
+def _lay(player: Upstream, tarballs: dict[str, bytes]) -> None:
+    body = packument("shared", tarballs, f"{player.url}registry/")
+    player.put("/registry/shared", body, content_type="application/json")
+    for version, tgz in tarballs.items():
+        player.put(f"/registry/shared/-/shared-{version}.tgz", tgz)
+
+
+def test_what_is_changed_through_a_group_of_npm_is_changed_in_its_hosted_member(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    """npm.md 46."""
+    with running(tmp_path / "var", config=settings(upstream, FRESH)) as server:
+        body = orjson.dumps(document("demo", "1.0.0"))
+        assert server.put("/npm/all/demo", body).status == 201
+        assert server.put("/npm/all/-/package/demo/dist-tags/next", b'"1.0.0"').status == 201
+        here, there = (orjson.loads(server.ask(f"/npm/{name}/demo?write=true").body) for name in ("local", "all"))
+        assert here["dist-tags"] == there["dist-tags"] == {"latest": "1.0.0", "next": "1.0.0"}
+        assert here["_rev"] == there["_rev"] == orjson.loads(server.ask("/npm/local/demo").body)["_rev"]
+        assert orjson.loads(server.ask("/npm/all/demo").body)["_rev"] == here["_rev"]
+        assert server.ask(f"/npm/all/demo/-rev/{here['_rev']}", method="DELETE", token=server.token).status == 200
+        assert listed(server, "/npm/local/demo") == 404
 
 
 # Renderings that are under way while something is published

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.formats.npm.artefacts import packument
 from tests.running import Running
 from tests.upstreams import Upstream
 
@@ -25,9 +26,9 @@ FRESH = "page_life = 0\nstale_for = 0\nnegative_life = 0\n"
 
 
 def settings(upstream: Upstream, more: str = "", *, index: str = "simple/") -> str:
-    """A settings file: pypi and generic proxies over the upstream, a pypi group around the proxy."""
+    """A settings file: proxies over the upstream, for pypi and npm with a group around them."""
     return f"""
-upstreams = {{ pypi = "none" }}
+upstreams = {{ pypi = "none", npm = "none" }}
 retries = 0
 read_timeout = 1
 reserve = 0
@@ -40,6 +41,18 @@ upstream = "{upstream.url}{index}"
 
 [[repositories]]
 format = "pypi"
+name = "all"
+kind = "group"
+members = ["local", "proxy"]
+
+[[repositories]]
+format = "npm"
+name = "proxy"
+kind = "proxy"
+upstream = "{upstream.url}registry/"
+
+[[repositories]]
+format = "npm"
 name = "all"
 kind = "group"
 members = ["local", "proxy"]
@@ -99,6 +112,15 @@ def lay_plain(upstream: Upstream, name: str, data: bytes) -> Played:
     """Put a file at a plain upstream."""
     upstream.put(f"/raw/{name}.bin", data)
     return Played(f"/raw/{name}.bin", f"/generic/proxy/{name}.bin", data)
+
+
+def lay_npm(upstream: Upstream, name: str, data: bytes) -> Played:
+    """Put an npm package of one version at an upstream."""
+    filename = f"{name}/-/{name}-1.0.0.tgz"
+    upstream.put(f"/registry/{filename}", data)
+    body = packument(name, {"1.0.0": data}, f"{upstream.url}registry/")
+    upstream.put(f"/registry/{name}", body, content_type="application/json")
+    return Played(f"/registry/{filename}", f"/npm/proxy/{filename}", data)
 
 
 @dataclass(frozen=True)

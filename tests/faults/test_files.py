@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.faults.playground import (
     blobs,
     get,
     get_healed,
+    lay_npm,
     lay_plain,
     lay_wheel,
     noise,
@@ -78,8 +80,12 @@ def server(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield server
 
 
-@pytest.mark.parametrize("lay", [lay_unsized, lay_plain], ids=["pypi", "generic"])
-@pytest.mark.parametrize("fault", FAULTS)
+LAYS: dict[str, Lay] = {"pypi": lay_unsized, "generic": lay_plain, "npm": lay_npm}
+# npm's index names no sizes: a login page shows as wrong bytes, which has a test of its own.
+MET = [(LAYS[format], fault) for fault in FAULTS for format in LAYS if (format, fault) != ("npm", "portal")]
+
+
+@pytest.mark.parametrize(("lay", "fault"), MET)
 def test_a_fault_is_answered_stores_nothing_and_heals(
     server: Running, upstream: Upstream, lay: Lay, fault: str
 ) -> None:
@@ -112,7 +118,7 @@ def test_what_the_upstream_asks_to_wait_is_passed_on(server: Running, upstream: 
     assert get(server, played.here).headers["retry-after"] == "7"
 
 
-@pytest.mark.parametrize("lay", [lay_wheel, lay_plain], ids=["pypi", "generic"])
+@pytest.mark.parametrize("lay", [lay_wheel, lay_plain, lay_npm], ids=["pypi", "generic", "npm"])
 def test_a_redirect_loop_ends(server: Running, upstream: Upstream, lay: Lay) -> None:
     played = lay(upstream, "round", noise(100, "round"))
     upstream.fault(played.there, redirect=played.there)
@@ -121,7 +127,7 @@ def test_a_redirect_loop_ends(server: Running, upstream: Upstream, lay: Lay) -> 
     assert upstream.hits(played.there) == 6
 
 
-@pytest.mark.parametrize("lay", [lay_wheel, lay_plain], ids=["pypi", "generic"])
+@pytest.mark.parametrize("lay", [lay_wheel, lay_plain, lay_npm], ids=["pypi", "generic", "npm"])
 def test_a_redirect_on_the_same_machine_is_followed(server: Running, upstream: Upstream, lay: Lay) -> None:
     played = lay(upstream, "moved", noise(1000, "moved"))
     there = upstream.put("/elsewhere/moved", played.data)
@@ -147,12 +153,12 @@ def test_a_length_that_the_page_contradicts_is_refused_at_once(server: Running, 
     assert stored(server, played.here, arriving=False) is None
 
 
-@pytest.mark.parametrize("sized", [True, False])
+@pytest.mark.parametrize("lay", [lay_wheel, partial(lay_wheel, sized=False), lay_npm], ids=["sized", "unsized", "npm"])
 def test_other_bytes_than_the_page_names_are_never_stored_nor_served_twice(
-    server: Running, upstream: Upstream, sized: bool
+    server: Running, upstream: Upstream, lay: Lay, request: pytest.FixtureRequest
 ) -> None:
-    name = f"wrong{sized}".lower()
-    played = lay_wheel(upstream, name, noise(SIZE, name), sized=sized)
+    name = f"wrong-{request.node.callspec.id}"
+    played = lay(upstream, name, noise(SIZE, name))
     wrong = noise(SIZE, "other")
     upstream.put(played.there, wrong)
     first = get(server, played.here)
@@ -175,7 +181,7 @@ def test_wrong_bytes_heal_after_a_restart(upstream: Upstream, tmp_path: Any) -> 
         assert get(server, played.here).body == played.data
 
 
-@pytest.mark.parametrize("lay", [lay_wheel, lay_plain], ids=["pypi", "generic"])
+@pytest.mark.parametrize("lay", [lay_wheel, lay_plain, lay_npm], ids=["pypi", "generic", "npm"])
 def test_no_validators_no_ranges_no_length_still_serve(server: Running, upstream: Upstream, lay: Lay) -> None:
     played = lay(upstream, "bare", noise(SIZE, "bare"))
     upstream.fault(played.there, no_validators=True, no_ranges=True, no_head=True, chunked=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ import pytest
 from tests.faults.playground import (
     FRESH,
     JSON,
+    Played,
     get,
     get_healed,
+    lay_npm,
     lay_wheel,
     listing,
     noise,
@@ -63,45 +66,69 @@ def server(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield server
 
 
+@dataclass(frozen=True)
+class Dialect:
+    """Where a format has the page of a project: at the upstream and, below a repository, here."""
+
+    format: str
+    there: str
+    here: str
+    lay: Callable[[Upstream, str, bytes], Played]
+    listed: Callable[[str, bytes], bool]
+
+    def path(self, repository: str, name: str) -> str:
+        """Of a page here."""
+        return f"/{self.format}/{repository}/{self.here.format(name)}"
+
+
+DIALECTS = [
+    Dialect("pypi", "/simple/{}/", "simple/{}/", lay_wheel, lambda name, body: names(body) == [wheel_name(name)]),
+    Dialect("npm", "/registry/{}", "{}", lay_npm, lambda name, body: list(json.loads(body)["versions"]) == ["1.0.0"]),
+]
+
+
 def names(body: bytes) -> list[str]:
     """The file names on a page."""
     return [file["filename"] for file in json.loads(body)["files"]]
 
 
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.format)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_an_unknown_page_meets_a_fault(server: Running, upstream: Upstream, fault: str) -> None:
+def test_an_unknown_page_meets_a_fault(server: Running, upstream: Upstream, fault: str, dialect: Dialect) -> None:
     kinds, expected = FAULTS[fault]
     name = f"new-{fault}"
-    lay_wheel(upstream, name, noise(100, fault))
-    upstream.fault(f"/simple/{name}/", **kinds)
+    dialect.lay(upstream, name, noise(100, fault))
+    there = dialect.there.format(name)
+    upstream.fault(there, **kinds)
     for repository in ("proxy", "all"):
-        got = get(server, f"/pypi/{repository}/simple/{name}/")
+        got = get(server, dialect.path(repository, name))
         assert got.status == expected
         assert got.headers["cache-control"] == "no-store"
         assert ("retry-after" in got.headers) == (expected == 503)
         assert got.headers["vary"] == "Accept, Accept-Encoding"
-    upstream.heal(f"/simple/{name}/")
-    healed = get_healed(server, f"/pypi/proxy/simple/{name}/")
-    assert names(healed.body) == [wheel_name(name)]
+    upstream.heal(there)
+    healed = get_healed(server, dialect.path("proxy", name))
+    assert dialect.listed(name, healed.body)
     assert "warning" not in healed.headers
 
 
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.format)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_known_page_outlives_a_fault(server: Running, upstream: Upstream, fault: str) -> None:
+def test_a_known_page_outlives_a_fault(server: Running, upstream: Upstream, fault: str, dialect: Dialect) -> None:
     kinds, _ = FAULTS[fault]
     name = f"old-{fault}"
-    path = f"/pypi/proxy/simple/{name}/"
+    path, there = dialect.path("proxy", name), dialect.there.format(name)
     # Without validators, so that a 304 cannot be what was asked for.
-    upstream.fault(f"/simple/{name}/", no_validators=True)
-    lay_wheel(upstream, name, noise(100, fault))
+    upstream.fault(there, no_validators=True)
+    dialect.lay(upstream, name, noise(100, fault))
     good = get_healed(server, path)
-    assert names(good.body) == [wheel_name(name)] and "warning" not in good.headers
-    upstream.fault(f"/simple/{name}/", **kinds)
+    assert dialect.listed(name, good.body) and "warning" not in good.headers
+    upstream.fault(there, **kinds)
     stale = get(server, path)
     assert (stale.status, stale.body) == (200, good.body)
     assert stale.headers["etag"] == good.headers["etag"]
     assert stale.headers["warning"].startswith("110")
-    assert get(server, f"/pypi/all/simple/{name}/").headers["warning"].startswith("110")
+    assert get(server, dialect.path("all", name)).headers["warning"].startswith("110")
 
 
 def test_a_stale_page_is_refreshed_once_the_upstream_is_back(upstream: Upstream, tmp_path: Any) -> None:
