@@ -50,13 +50,15 @@ class Client:
         """Files of every project and what they hold."""
         return {}
 
-    def run(self, *words: str | Path, cwd: Path | None = None, fails: bool = False, timeout: float = 60) -> Ran:
-        """Run the client with these words; see `Home.run`."""
+    def run(
+        self, *words: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None, fails: bool = False
+    ) -> Ran:
+        """Run the client with these words, for a minute at most; see `Home.run`."""
         self.home.path.mkdir(parents=True, exist_ok=True)
         for name, text in self.settings().items():
             (self.home.path / name).parent.mkdir(exist_ok=True)
             (self.home.path / name).write_text(text)
-        return self.home.run(*start(self.name), *words, cwd=cwd, fails=fails, timeout=timeout)
+        return self.home.run(*start(self.name), *words, cwd=cwd, env=env, fails=fails, timeout=60)
 
     def project(self, folder: Path, dependencies: Mapping[str, str] | None = None) -> Path:
         """Make a project that installs into itself; returns its folder."""

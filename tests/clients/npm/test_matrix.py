@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,22 @@ def test_nobody_publishes_without_a_token(name: str, world: World, tmp_path: Pat
     sample = Sample(f"stranger-{name}")
     world.client(name, tmp_path / "home").publish(sample, tmp_path / "package", fails=True)
     assert world.ask("GET", "hosted", sample.name).status == 404
+
+
+@pytest.mark.parametrize("kind", ["proxy", "group"])
+@pytest.mark.parametrize("name", ["npm", "npm11", "pnpm", "pnpm10", "yarn", "bun"])
+def test_versions_too_young_are_passed_over(name: str, kind: str, world: World, tmp_path: Path) -> None:
+    samples = [Sample(f"@{name}-{kind}/young", version) for version in ("1.0.0", "1.1.0")]
+    hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    world.played.offer(*samples, dates={"1.1.0": hour_ago.strftime("%Y-%m-%dT%H:%M:%S.000Z")})
+    client = world.client(name, tmp_path / "home", kind)
+    folder = client.project(tmp_path / "project")
+    words: dict[str, tuple[str, ...]] = {"bun": ("--minimum-release-age=86400",)}
+    words |= dict.fromkeys(("npm", "npm11"), (f"--before={hour_ago - timedelta(days=1):%Y-%m-%d}",))
+    day = {"PNPM_CONFIG_MINIMUM_RELEASE_AGE": "1440", "npm_config_minimum_release_age": "1440"}
+    environment = {"yarn": {"YARN_NPM_MINIMAL_AGE_GATE": "1d"}, "pnpm": day, "pnpm10": day}.get(name, {})
+    client.run(*client.add, *words.get(name, ()), f"{samples[0].name}@^1.0.0", cwd=folder, env=environment)
+    assert required(client.home, folder, samples[0].name) == [samples[0].marker]
 
 
 @pytest.mark.parametrize("name", CLIENTS)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.clients.npm.clients import CLIENTS, Client, required
 from tests.clients.npm.samples import Sample
-from tests.clients.npm.tools import start
-from tests.clients.npm.world import World
+from tests.clients.npm.upstream import registry
+from tests.clients.npm.world import World, config
+from tests.running import running
 
 pytestmark = [pytest.mark.client, pytest.mark.matrix]
 
@@ -40,8 +42,9 @@ def signatures(client: Client, folder: Path, *, fails: bool = False) -> str:
     """What npm says of the signatures of a project's packages."""
     preload = folder / "no-store.cjs"
     preload.write_text(NO_STORE)
-    environment = {"NODE_OPTIONS": f"--require {preload}"}
-    return client.home.run(*start(client.name), "audit", "signatures", cwd=folder, env=environment, fails=fails).output
+    return client.run(
+        "audit", "signatures", cwd=folder, env={"NODE_OPTIONS": f"--require {preload}"}, fails=fails
+    ).output
 
 
 def installed(client: Client, folder: Path, *wanted: str) -> Path:
@@ -110,6 +113,27 @@ def test_an_audit_is_quick_where_no_upstream_answers(name: str, world: World, tm
     world.publish(sample)
     client = world.client(name, tmp_path / "home", "hosted")
     folder = installed(client, tmp_path / "project", sample.name)
+    begun = time.monotonic()
+    client.run(*AUDITS[name], cwd=folder)
+    assert time.monotonic() - begun < 15
+
+
+@pytest.fixture(scope="module")
+def lame(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A server of its own, whose upstream has no working audit."""
+    with registry() as played:
+        for path in ("advisories/bulk", "audits", "audits/quick"):
+            played.fail(f"-/npm/v1/security/{path}", 500)
+        with running(tmp_path_factory.mktemp("lame") / "var", config=config(played.url)) as server:
+            yield World(server, played)
+
+
+@pytest.mark.parametrize("name", AUDITS)
+def test_an_audit_is_quick_where_the_upstream_fails(name: str, lame: World, tmp_path: Path) -> None:
+    own = Sample(f"alone-{name}")
+    lame.publish(own)
+    client = lame.client(name, tmp_path / "home")
+    folder = installed(client, tmp_path / "project", own.name)
     begun = time.monotonic()
     client.run(*AUDITS[name], cwd=folder)
     assert time.monotonic() - begun < 15

@@ -39,7 +39,7 @@ class Offer:
     Args:
         tags: dist-tags; ``latest`` is the last sample where nothing is said.
         deprecated: versions and what is said of them.
-        published: ISO 8601 date of every version.
+        published: ISO 8601 date of every version that ``dates`` does not name.
         time: whether the document tells dates.
         validators: whether answers carry an ETag.
         unconventional: tarballs lie at ``/download/{name}/{version}/{shasum}.tgz``.
@@ -51,6 +51,7 @@ class Offer:
     tags: Mapping[str, str] = field(default_factory=dict)
     deprecated: Mapping[str, str] = field(default_factory=dict)
     published: str = "2026-01-02T03:04:05.678Z"
+    dates: Mapping[str, str] = field(default_factory=dict)
     time: bool = True
     validators: bool = True
     unconventional: bool = False
@@ -200,13 +201,13 @@ class Registry:
         tags = {"latest": last.version, **offer.tags}
         document: dict[str, Any] = {"name": offer.name, "dist-tags": tags, "versions": versions}
         if short:
-            document["modified"] = offer.published
+            document["modified"] = max(offer.published, *offer.dates.values(), "")
             return Reply(200, json.dumps(document).encode(), ABBREVIATED, offer.validators)
         document |= {"_id": offer.name, "_rev": "3-abc", "description": last.manifest["description"]}
         document |= {"maintainers": [{"name": "zoe", "email": "zoe@team.example"}], "readme": f"# {offer.name}\n"}
         if offer.time:
-            dates = ("created", "modified", *versions)
-            document["time"] = dict.fromkeys(dates, offer.published)
+            known = {version: offer.dates.get(version, offer.published) for version in versions}
+            document["time"] = {"created": offer.published, "modified": max(known.values()), **known}
         return Reply(200, json.dumps(document, ensure_ascii=False).encode(), validators=offer.validators)
 
     def _version(self, offer: Offer, sample: Sample, *, short: bool) -> dict[str, Any]:
