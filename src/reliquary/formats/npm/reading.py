@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import orjson
@@ -17,6 +18,10 @@ HEAVY = 500
 README = 65_536
 """Characters of a readme that are passed on."""
 
+_SURROGATES = re.compile(
+    rb"(?<!\\)((?:\\\\)*)\\u(?:d[89ab][0-9a-f]{2}(\\ud[c-f][0-9a-f]{2})?|d[c-f][0-9a-f]{2})", re.IGNORECASE
+)
+"""Halves of characters as JSON writes them, the second group where both are there."""
 _OURS = frozenset({"_id", "name", "versions", "time", "dist-tags", "_attachments", "readme"})
 """Members of a packument that are made anew."""
 
@@ -27,7 +32,7 @@ def read(key: PageKey, source: Source, file: FileKey | None = None) -> Reading:
     Raises:
         Malformed: it is no packument, or one of another package.
     """
-    document = members.split(_clean(source.body))
+    document = _split(_clean(source.body))
     named = document.get("name") or document.get("_id")
     if members.value(named, str) != key.name:
         raise Malformed(f"it is no packument of {key.name}")
@@ -53,6 +58,18 @@ def _clean(body: bytes) -> bytes:
     except UnicodeDecodeError:
         body = body.decode("utf-8", "replace").encode()
     return body.replace(keys.PLACE.encode(), b"")
+
+
+def _split(body: bytes) -> Mapping[str, Bytes]:
+    """The document's members. Texts that were cut within a character (registries count units of UTF-16) are no JSON
+    to strict parsers: the half becomes U+FFFD."""
+    try:
+        return members.split(body)
+    except Malformed:
+        mended = _SURROGATES.sub(lambda found: found[0] if found[2] else found[1] + b"\\ufffd", body)
+        if mended == body:
+            raise
+        return members.split(mended)
 
 
 def _narrow(name: str, versions: Mapping[str, Bytes], file: FileKey) -> Mapping[str, Bytes]:
