@@ -114,13 +114,13 @@ def published(name: str = "demo", version: str = "1.0.0", **more: Any) -> bytes:
     return json.dumps(document(name, version, **more)).encode()
 
 
-def packument(name: str, tarballs: Mapping[str, bytes], base: str, *, time: bool = True, **more: object) -> bytes:
+def packument(name: str, tarballs: Mapping[str, bytes], base: str, *, timed: bool = True, **more: object) -> bytes:
     """An upstream's full packument.
 
     Args:
         tarballs: by version, in the order they were published; the last one is ``latest``.
         base: address of the upstream's registry, with a final slash.
-        time: whether it tells when versions were published.
+        timed: whether it tells when versions were published.
         more: further or other members at the top.
     """
     versions = {
@@ -135,7 +135,7 @@ def packument(name: str, tarballs: Mapping[str, bytes], base: str, *, time: bool
         "dist-tags": {"latest": [*tarballs][-1]} if tarballs else {},
         "versions": versions,
     }
-    if time:
+    if timed:
         found["time"] = {"created": TIME, "modified": TIME, **dict.fromkeys(versions, TIME)}
     return json.dumps({**found, **more}).encode()
 
