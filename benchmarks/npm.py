@@ -104,7 +104,7 @@ def had(url: str) -> bytes | None:
     """A document of the upstream, None when it has none."""
     request = urllib.request.Request(url, headers={"Accept": "application/json", "Accept-Encoding": "identity"})
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             body: bytes = answer.read()
             return body
     except (OSError, http.client.HTTPException):
