@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Update, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reliquary.catalog import placing
+from reliquary.catalog.database import Query
 from reliquary.catalog.publishing import TOMBSTONE
 from reliquary.catalog.recording import number, record_now
 from reliquary.catalog.records import NewFile, Renewal, Touched
-from reliquary.catalog.rows import select_files, size_of, stored_file
+from reliquary.catalog.rows import files_in_scope, size_of, stored_file
 from reliquary.catalog.storing import (
     delete_files,
     package_ids,
@@ -28,6 +30,13 @@ from reliquary.catalog.tables import File, Package, Repository, Upstream, plain
 from reliquary.errors import NotHere
 from reliquary.failpoints import reach
 from reliquary.types import Kind, StoredFile
+
+
+@cache
+def _ids() -> Query:
+    return select(Package.name, Package.id).where(
+        Package.repository_id == bindparam("repository"), Package.name.in_(bindparam("names", expanding=True))
+    )
 
 
 def _stored_form(value: Mapping[str, Any]) -> Any:
@@ -54,9 +63,7 @@ async def renew_files(
     now: datetime,
 ) -> set[str]:
     """Let ``renew`` say what becomes of the scope's rows; returns the packages that changed."""
-    rows = await connection.execute(
-        select_files().where(File.repository_id == repository_id, File.scope == scope).order_by(File.id)
-    )
+    rows = await connection.execute(files_in_scope(), {"repository": repository_id, "scope": scope})
     stored = [stored_file(row) for row in rows]
     renewal = renew(stored)
     known, gone = {row.entry.key: row for row in stored}, set(renewal.gone)
@@ -70,10 +77,10 @@ async def sync_properties(
     connection: AsyncConnection, repository_id: int, properties: Mapping[str, Mapping[str, str]]
 ) -> set[str]:
     """Make the facts on the named packages exactly those given; returns the packages that changed."""
-    query = select(Package.name, Package.id).where(
-        Package.repository_id == repository_id, Package.name.in_(properties.keys())
-    )
-    known = {row.name: row.id for row in await connection.execute(query)}
+    if not properties:
+        return set()
+    of = {"repository": repository_id, "names": list(properties)}
+    known = {row.name: row.id for row in await connection.execute(_ids(), of)}
     facts = await read_properties(connection, known.values())
     changed: dict[str, dict[str, str | None]] = {}
     for name, values in properties.items():
@@ -92,6 +99,17 @@ async def prune_names(connection: AsyncConnection, repository_id: int, names: se
     await prune(connection, list(await connection.scalars(query)))
 
 
+@cache
+def _repository() -> Query:
+    return select(Repository.id).where(Repository.id == bindparam("repository"))
+
+
+@cache
+def _teach() -> Update:
+    of = (Upstream.repository_id == bindparam("repository"), Upstream.path.in_(bindparam("paths", expanding=True)))
+    return update(Upstream).where(*of).values(learned=True)
+
+
 def store_fetched(
     connection: Connection,
     repository_id: int,
@@ -101,13 +119,12 @@ def store_fetched(
     now: datetime,
 ) -> None:
     """Write rows with their bytes. See `Files.fetched`."""
-    if connection.scalar(select(Repository.id).where(Repository.id == repository_id)) is None:
+    if connection.execute(_repository(), {"repository": repository_id}).first() is None:
         raise NotHere("the repository was deleted while the file was on its way")
     names = {file.entry.name for file in files}
     placing.put(connection, repository_id, placing.package_ids(connection, repository_id, names), files, now)
     if pages:
-        of = (Upstream.repository_id == repository_id, Upstream.path.in_(pages))
-        connection.execute(update(Upstream).where(*of).values(learned=True))
+        connection.execute(_teach(), {"repository": repository_id, "paths": pages})
     if touched is not None:
         record_now(connection, repository_id, touched, names)
     reach("fill.before-commit")

@@ -123,6 +123,7 @@ class Embedded:
         )
         self._reader = _pragmas(reader, "query_only=ON")
         self._durable, self._relaxed = _writer(address, "FULL"), _writer(address, "NORMAL")
+        self._near: Connection | None = None
         self._turn = asyncio.Lock()
         self._apart = asyncio.Semaphore(READERS)
         self.together, self.relaxed = Together(self._durable, self._turn), Together(self._relaxed, self._turn)
@@ -131,8 +132,11 @@ class Embedded:
     async def reading(self, *, large: bool) -> AsyncIterator[Statements]:
         """A connection that reads; see `reliquary.catalog.database.Database.reading`."""
         if not large:
-            with self._reader.connect() as connection:
-                yield Statements(connection)
+            # One for all of them: each is over before the next begins, and a connection out of the
+            # pool costs as much as the question.
+            if self._near is None:
+                self._near = self._reader.connect()
+            yield Statements(self._near)
             return
         async with self._apart:
             with self._reader.connect() as connection:
@@ -158,5 +162,8 @@ class Embedded:
 
     def close(self) -> None:
         """Close every connection."""
+        if self._near is not None:
+            self._near.close()
+            self._near = None
         for engine in (self._reader, self._durable, self._relaxed):
             engine.dispose()

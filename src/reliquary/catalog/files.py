@@ -17,7 +17,7 @@ from reliquary.catalog.packages import is_owned
 from reliquary.catalog.pages import put_state, take_learned
 from reliquary.catalog.recording import record, record_now
 from reliquary.catalog.records import BlobUse, Evictable, Facts, ListedRow, NewEvent, NewFile, Renewal, Touched
-from reliquary.catalog.rows import select_files, stored_file
+from reliquary.catalog.rows import files_in_scope, select_files, stored_file
 from reliquary.catalog.tables import Blob, File, Package, Page, Upstream, Version
 from reliquary.failpoints import reach
 from reliquary.types import StoredFile, UpstreamState
@@ -38,9 +38,11 @@ def _at_key() -> Query:
 
 
 @cache
-def _in_scope() -> Query:
-    of = (File.repository_id == bindparam("repository"), File.scope == bindparam("scope"))
-    return select_files().where(*of).order_by(File.id)
+def _listed() -> Query:
+    of = (File.repository_id == bindparam("repository"), File.scope == bindparam("scope"), File.listed)
+    query = select(File.key, Package.name, File.filename, Version.version, File.fragment).select_from(File)
+    joined = query.join(Version, Version.id == File.version_id).join(Package, Package.id == Version.package_id)
+    return joined.where(*of).order_by(File.id)
 
 
 @cache
@@ -73,7 +75,7 @@ class Files(Topic):
 
     async def in_scope(self, repository_id: int, scope: str) -> list[StoredFile]:
         """The scope's files, sidecars too, in the order they were first known."""
-        return await self._select(_in_scope(), {"repository": repository_id, "scope": scope}, large=True)
+        return await self._select(files_in_scope(), {"repository": repository_id, "scope": scope}, large=True)
 
     async def of_package(self, repository_id: int, name: str) -> list[StoredFile]:
         """The package's files, sidecars too, in the order they were first known."""
@@ -81,16 +83,9 @@ class Files(Topic):
 
     async def listed(self, repository_id: int, scope: str) -> list[ListedRow]:
         """What assembly needs of the scope's listed files, in the order they were first known."""
-        query = (
-            select(File.key, Package.name, File.filename, Version.version, File.fragment)
-            .select_from(File)
-            .join(Version, Version.id == File.version_id)
-            .join(Package, Package.id == Version.package_id)
-            .where(File.repository_id == repository_id, File.scope == scope, File.listed)
-            .order_by(File.id)
-        )
+        of = {"repository": repository_id, "scope": scope}
         async with self._database.reading(large=True) as connection:
-            return [ListedRow(*row) for row in await connection.execute(query)]
+            return [ListedRow(*row) for row in await connection.execute(_listed(), of)]
 
     async def owned(self, repository_ids: Sequence[int], names: Sequence[str]) -> set[tuple[int, str]]:
         """Which (repository id, package name) have at least one file, or had one: a name whose files

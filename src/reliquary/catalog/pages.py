@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, literal, or_, select, true, update
+from sqlalchemy import BindParameter, and_, bindparam, delete, literal, or_, select, true, update
+from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from reliquary.catalog.database import AnyRow, Query, Topic, batches, unbroken, upsert
+from reliquary.catalog.database import AnyRow, Query, Topic, batches, unbroken
+from reliquary.catalog.placing import insert
 from reliquary.catalog.recording import latest, record
 from reliquary.catalog.records import Touched
 from reliquary.catalog.storing import put_blobs
@@ -43,30 +45,45 @@ def _state_columns() -> list[Any]:
 
 async def take_learned(connection: AsyncConnection, repository_id: int, path: str) -> bool:
     """Whether files taught something that the page does not say yet; from now on it does."""
+    row = (await connection.execute(_state_at(), {"repository": repository_id, "at": path})).first()
+    if row is None or not row.state_learned:
+        return False
     of = (Upstream.repository_id == repository_id, Upstream.path == path)
-    learned = bool(await connection.scalar(select(Upstream.learned).where(*of)))
-    if learned:
-        await connection.execute(update(Upstream).where(*of).values(learned=False))
-    return learned
+    await connection.execute(update(Upstream).where(*of).values(learned=False))
+    return True
 
 
 async def put_state(connection: AsyncConnection, repository_id: int, state: UpstreamState) -> None:
     """Write what is known of an upstream document; what files taught is not forgotten by it."""
-    values = {name: getattr(state, name) for name in STATE}
-    statement = upsert(connection, Upstream).values(repository_id=repository_id, **values)
-    await connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["repository_id", "path"],
-            set_={name: statement.excluded[name] for name in STATE if name not in ("path", "learned")},
-        )
-    )
+    values = {"repository_id": repository_id, **{name: getattr(state, name) for name in STATE}}
+    await connection.execute(_upsert_state(connection.dialect.name), values)
+
+
+@cache
+def _upsert_state(dialect: str) -> Insert:
+    statement = insert(dialect, Upstream)
+    taken = {name: statement.excluded[name] for name in STATE if name not in ("path", "learned")}
+    return statement.on_conflict_do_update(index_elements=["repository_id", "path"], set_=taken)
+
+
+@cache
+def _upsert_page(dialect: str) -> Insert:
+    statement = insert(dialect, Page)
+    taken = {name: statement.excluded[name] for name in PAGE if name not in VARIANT}
+    return statement.on_conflict_do_update(index_elements=VARIANT, set_=taken)
+
+
+@cache
+def _at_paths() -> Query:
+    of = (Page.repository_id == bindparam("repository"), Page.path.in_(bindparam("paths", expanding=True)))
+    return select(*_page_columns()).where(*of)
 
 
 async def _stored(connection: AsyncConnection, repository_id: int, pages: Sequence[StoredPage]) -> list[StoredPage]:
     found: list[StoredPage] = []
     for batch in batches({page.path for page in pages}):
-        query = select(*_page_columns()).where(Page.repository_id == repository_id, Page.path.in_(batch))
-        found.extend(_page(row) for row in await connection.execute(query))
+        of = {"repository": repository_id, "paths": batch}
+        found.extend(_page(row) for row in await connection.execute(_at_paths(), of))
     return found
 
 
@@ -78,17 +95,20 @@ def _dated(page: StoredPage, old: StoredPage | None) -> StoredPage:
     return replace(page, modified=modified)
 
 
-def _of(sources: Sequence[int], scope: str) -> ColumnElement[bool]:
-    return and_(ChangeRow.repository_id.in_(sources), ChangeRow.scope == scope)
+@cache
+def _since() -> Query:
+    """A change after one, of a scope in some repositories or of the configuration."""
+    sources: BindParameter[Any] = bindparam("sources", expanding=True)
+    concerns = and_(ChangeRow.repository_id.in_(sources), ChangeRow.scope == bindparam("scope"))
+    query = select(ChangeRow.seq).where(ChangeRow.seq > bindparam("seen"), or_(concerns, ChangeRow.scope.is_(None)))
+    return query.limit(1)
 
 
 async def _changed_since(
     connection: AsyncConnection, seen: int, built: int, sources: Sequence[int], scope: str
 ) -> bool:
-    query = (
-        select(ChangeRow.seq).where(ChangeRow.seq > seen, or_(_of(sources, scope), ChangeRow.scope.is_(None))).limit(1)
-    )
-    return await connection.scalar(query) is not None
+    of = {"seen": seen, "sources": sources, "scope": scope}
+    return (await connection.execute(_since(), of)).first() is not None
 
 
 @cache
@@ -155,10 +175,8 @@ class Pages(Topic):
         return written
 
     async def _put(self, connection: AsyncConnection, repository_id: int, pages: Sequence[StoredPage]) -> None:
-        statement = upsert(connection, Page)
-        taken = {name: statement.excluded[name] for name in PAGE if name not in VARIANT}
         rows = [{"repository_id": repository_id, **{name: getattr(page, name) for name in PAGE}} for page in pages]
-        await connection.execute(statement.on_conflict_do_update(index_elements=VARIANT, set_=taken), rows)
+        await connection.execute(_upsert_page(connection.dialect.name), rows)
 
     async def seen(self) -> int:
         """The highest change; to be asked before the rows of a page are read."""

@@ -18,7 +18,7 @@ from reliquary.catalog.tables import Base, Blob, File, Package, Property, Versio
 # Statements are made once: making one costs more than running it.
 
 
-def _insert(dialect: str, entity: type[Base]) -> sqlite.Insert:
+def insert(dialect: str, entity: type[Base]) -> sqlite.Insert:
     """An INSERT that takes ON CONFLICT; both dialects spell it alike."""
     made = postgresql.insert(table(entity)) if dialect == "postgresql" else sqlite.insert(table(entity))
     return cast("sqlite.Insert", made)
@@ -26,7 +26,7 @@ def _insert(dialect: str, entity: type[Base]) -> sqlite.Insert:
 
 @cache
 def _upsert_package(dialect: str) -> Any:
-    statement = _insert(dialect, Package)
+    statement = insert(dialect, Package)
     # A row that is there is written as it is: that locks it, and RETURNING shows it.
     kept = statement.on_conflict_do_update(index_elements=["repository_id", "name"], set_={"serial": Package.serial})
     return kept.returning(Package.name, Package.id)
@@ -34,7 +34,7 @@ def _upsert_package(dialect: str) -> Any:
 
 @cache
 def _upsert_version(dialect: str) -> Any:
-    statement = _insert(dialect, Version)
+    statement = insert(dialect, Version)
     kept = statement.on_conflict_do_update(
         index_elements=["package_id", "version"], set_={"version": statement.excluded.version}
     )
@@ -42,14 +42,14 @@ def _upsert_version(dialect: str) -> Any:
 
 
 @cache
-def _insert_blob(dialect: str) -> Any:
-    return _insert(dialect, Blob).on_conflict_do_nothing()
+def insert_blob(dialect: str) -> Any:
+    return insert(dialect, Blob).on_conflict_do_nothing()
 
 
 @cache
 def _upsert_file(dialect: str) -> Any:
     """A row with the same key takes everything from the new one."""
-    statement = _insert(dialect, File)
+    statement = insert(dialect, File)
     taken: dict[str, Any] = {name: statement.excluded[name] for name in (*ENTRY_COLUMNS, *BYTES_COLUMNS)}
     taken["size"] = func.coalesce(statement.excluded.size, File.size)
     # Clients compare the time alone: other bytes never get an earlier one, whatever the clock says.
@@ -98,7 +98,7 @@ def put(
         return
     dialect = connection.dialect.name
     if blobs := _blob_rows(files, now):
-        connection.execute(_insert_blob(dialect), blobs)
+        connection.execute(insert_blob(dialect), blobs)
     versions = _version_ids(connection, {(packages[file.entry.name], file.entry.version) for file in files})
     rows = [
         file_values(file, repository_id, versions[packages[file.entry.name], file.entry.version], now) for file in files
@@ -108,7 +108,7 @@ def put(
 
 @cache
 def _put_facts(dialect: str, overwrite: bool) -> Any:
-    statement = _insert(dialect, Property)
+    statement = insert(dialect, Property)
     if not overwrite:
         return statement.on_conflict_do_nothing()
     taken = {"value": statement.excluded["value"]}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from reliquary.catalog.database import AnyRow, Query
 from reliquary.catalog.records import NewFile
@@ -48,6 +49,13 @@ def select_files() -> Query:
         .join(Version, Version.id == File.version_id)
         .join(Package, Package.id == Version.package_id)
     )
+
+
+@cache
+def files_in_scope() -> Query:
+    """`select_files` of one scope (``repository``, ``scope``), in the order they were first known."""
+    of = (File.repository_id == bindparam("repository"), File.scope == bindparam("scope"))
+    return select_files().where(*of).order_by(File.id)
 
 
 def stored_file(row: AnyRow) -> StoredFile:

@@ -13,7 +13,7 @@ from reliquary.catalog import placing
 from reliquary.catalog.database import batches, upsert
 from reliquary.catalog.records import Facts, NewFile
 from reliquary.catalog.rows import ENTRY_COLUMNS, file_values, size_of
-from reliquary.catalog.tables import Blob, File, Property, Version
+from reliquary.catalog.tables import File, Property, Version
 
 PACKAGE = "package"
 VERSION = "version"
@@ -45,7 +45,7 @@ async def put_blobs(
         for digest, size, digests in sorted(blobs, key=lambda blob: blob[0])
     ]
     if rows:
-        await connection.execute(upsert(connection, Blob).on_conflict_do_nothing(), rows)
+        await connection.execute(placing.insert_blob(connection.dialect.name), rows)
 
 
 def _blob(file: NewFile) -> tuple[str, int, Mapping[str, str]] | None:
