@@ -10,13 +10,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from sqlalchemy import Connection, CursorResult, Engine, ScalarResult, create_engine, event
+from sqlalchemy import Connection, CursorResult, Engine, ScalarResult, Select, create_engine, event
 from sqlalchemy.engine import URL, Dialect
 from sqlalchemy.sql import Executable
 
 from reliquary.catalog.together import Together
+from reliquary.catalog.translated import Translations
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -31,11 +32,13 @@ class Statements:
     """As much of SQLAlchemy's AsyncConnection as the catalog uses, over a connection of this thread.
 
     Args:
+        translations: of questions with parameters: these are statements that are made once.
         apart: run every statement, and fetch its rows, in a thread.
     """
 
-    def __init__(self, connection: Connection, *, apart: bool = False) -> None:
+    def __init__(self, connection: Connection, translations: Translations, *, apart: bool = False) -> None:
         self._connection = connection
+        self._translations = translations
         self._apart = apart
 
     @property
@@ -51,11 +54,18 @@ class Statements:
             return await _to_its_end(partial(self._fetch, statement, parameters))
         if isinstance(parameters, list) and len(parameters) >= MANY:
             return await asyncio.to_thread(self._connection.execute, statement, parameters)
+        return self._execute(statement, parameters)
+
+    def _execute(self, statement: Executable, parameters: Any) -> CursorResult[Any]:
+        if isinstance(statement, Select) and isinstance(parameters, Mapping):
+            rows = self._translations.ask(self._connection, statement, parameters)
+            if rows is not None:
+                return cast("CursorResult[Any]", rows)  # has what the catalog uses of one
         return self._connection.execute(statement, parameters)
 
     def _fetch(self, statement: Executable, parameters: Any) -> Any:
-        result = self._connection.execute(statement, parameters)
-        return result.freeze()() if result.returns_rows else result
+        result = self._execute(statement, parameters)
+        return result.freeze()() if isinstance(result, CursorResult) and result.returns_rows else result
 
     async def run_sync(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What ``work`` returns, given the connection: small statements only."""
@@ -124,6 +134,7 @@ class Embedded:
         self._reader = _pragmas(reader, "query_only=ON")
         self._durable, self._relaxed = _writer(address, "FULL"), _writer(address, "NORMAL")
         self._near: Connection | None = None
+        self._translations = Translations(self._reader.dialect)
         self._turn = asyncio.Lock()
         self._apart = asyncio.Semaphore(READERS)
         self.together, self.relaxed = Together(self._durable, self._turn), Together(self._relaxed, self._turn)
@@ -136,11 +147,11 @@ class Embedded:
             # pool costs as much as the question.
             if self._near is None:
                 self._near = self._reader.connect()
-            yield Statements(self._near)
+            yield Statements(self._near, self._translations)
             return
         async with self._apart:
             with self._reader.connect() as connection:
-                yield Statements(connection, apart=True)
+                yield Statements(connection, self._translations, apart=True)
 
     @asynccontextmanager
     async def writing(self, *, durable: bool) -> AsyncIterator[Statements]:
@@ -154,7 +165,7 @@ class Embedded:
                     connection.rollback()
                     raise
                 try:
-                    yield Statements(connection)
+                    yield Statements(connection, self._translations)
                     await asyncio.to_thread(transaction.commit)  # waits for the disk
                 except BaseException:
                     transaction.rollback()

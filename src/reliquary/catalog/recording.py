@@ -18,6 +18,7 @@ COMMIT_ORDER = 0x52656C69
 
 # Made once: making a statement costs more than running it.
 NEXT = insert(table(ChangeRow)).returning(ChangeRow.seq)
+LATEST = select(func.max(ChangeRow.seq))
 HAPPENED = insert(table(Event))
 MOVE_SERIALS = (
     update(Package)
@@ -129,4 +130,4 @@ async def outdate_groups(connection: AsyncConnection, repository_id: int | None 
 
 async def latest(connection: AsyncConnection) -> int:
     """The highest change number, 0 when nothing ever changed."""
-    return await connection.scalar(select(func.max(ChangeRow.seq))) or 0
+    return (await connection.execute(LATEST, {})).scalar() or 0
