@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reliquary.errors import Malformed
-from reliquary.formats.base import PageKey, Reading, Source
+from reliquary.formats.base import FileKey, PageKey, Reading, Source
 from reliquary.formats.pypi import FORMAT
 from reliquary.formats.pypi.links import Links
 from reliquary.formats.pypi.negotiate import HTML, JSON_V1
@@ -144,3 +144,21 @@ def test_a_page_whose_links_are_of_other_packages() -> None:
     assert list(FORMAT.read(wrong, Source(URL, "text/html", page(usual()).encode())).entries) == []
     with pytest.raises(Malformed):
         FORMAT.read(wrong, Source(URL, "text/html", usual().encode()))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(anchors(), st.sampled_from(BETWEEN)), max_size=6).map(lambda each: [a + b for a, b in each]))
+def test_one_file_is_found_as_in_the_whole(body: list[str]) -> None:
+    text = page("".join([usual(), *body]))
+    source = Source(URL, "text/html", text.encode())
+    for entry in read(text).entries:
+        alone = FORMAT.read(PAGE, source, FileKey(entry.key, entry.scope, entry.name))
+        assert [found for found in alone.entries if found.key == entry.key] == [entry]
+
+
+def test_a_file_that_only_a_comment_names_is_not_found() -> None:
+    text = page(usual(1) + f"<!-- {usual(2)} -->" + f"<p title='{usual(3)}'>")
+    source = Source(URL, "text/html", text.encode())
+    for at, there in ((1, True), (2, False), (3, False)):
+        key = FileKey(f"files/my-demo/{SHA[0]}/my_demo-{at}.0-py3-none-any.whl", "my-demo", "my-demo")
+        assert bool(FORMAT.read(PAGE, source, key).entries) is there

@@ -126,7 +126,7 @@ def _children(candidates: Iterable[object]) -> list[str]:
 
 
 def _read_html(key: PageKey, source: Source, wanted: str) -> Reading:
-    if key.name and not wanted and (short := _read_links(key, source)) is not None:
+    if key.name and (short := _read_one(key, source, wanted) if wanted else _read_links(key, source)) is not None:
         return short
     page = markup.parse(source.body)
     url = join(source.url, page.base) or source.url
@@ -150,6 +150,14 @@ def _read_links(key: PageKey, source: Source) -> Reading | None:
     make = partial(_html_entries, key, addresses)
     found = None if text is None else links.read(key, text, addresses, make, _html_data)
     return Reading(found[1], (), _html_properties(found[0])) if found is not None and found[1] else None
+
+
+def _read_one(key: PageKey, source: Source, wanted: str) -> Reading | None:
+    """The links that may be that of the file name; None where all must be looked at."""
+    text, addresses = markup.decoded(source.body), Addresses(source.url)
+    anchors = None if text is None else markup.naming(text, wanted)
+    found = list(_kept([_html_entry(key, addresses, anchor) for anchor in anchors or ()]))
+    return Reading(found) if found else None
 
 
 def _html_data(given: Mapping[str, str]) -> Mapping[str, Any]:
