@@ -1,4 +1,4 @@
-"""`make bench`: what Reliquary does beside what else could serve the same. Loopback only, but for ``--real``.
+"""`make bench`: what Reliquary does beside what else could serve the same. Loopback only, but for ``real`` and ``npm``.
 
 Each figure is the median of rounds in which both sides take turns.
 """
