@@ -41,6 +41,9 @@ name = "closed-main"
 kind = "group"
 members = ["closed", "closed-upstream"]
 anonymous_read = false
+
+[[users]]
+name = "bob"
 """
 
 
