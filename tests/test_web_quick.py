@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import socket
 import time
@@ -87,3 +88,61 @@ def test_requests_in_one_packet_are_answered_in_order(server: Running) -> None:
     statuses = re.findall(rb"HTTP/1\.1 (\d+) ", received)
     assert [statuses[0], statuses[1], statuses[3], statuses[4]] == [b"200"] * 4
     assert len(statuses) == 5 and statuses[2] in (b"404", b"405")
+
+
+# Small files
+
+
+def link(server: Running, version: str) -> str:
+    found = re.search(rf'href="([^"#]*demo-{re.escape(version)}-[^"#]*\.whl)', server.ask(PAGE).text)
+    assert found is not None
+    return "/pypi/main/simple/demo/" + found[1] if not found[1].startswith("/") else found[1]
+
+
+def normal(path: str) -> str:
+    """A path without its ``..``."""
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            parts.pop()
+        else:
+            parts.append(part)
+    return "/".join(parts)
+
+
+def test_a_small_file_that_is_ready_is_the_ordinary_one(server: Running) -> None:
+    path = normal(link(server, "1.0"))
+    ordinary = server.ask(path, headers={"X-Unknown": "1"})
+    for _ in range(3):
+        ready = server.ask(path)
+        assert ready.body == ordinary.body == wheel("demo", "1.0")
+        assert sorted(ready.headers)[1:] == sorted(ordinary.headers)[1:]
+    etag = ordinary.header("etag") or ""
+    unchanged = server.ask(path, headers={"If-None-Match": etag})
+    assert (unchanged.status, unchanged.body, unchanged.header("etag")) == (304, b"", etag)
+    part = server.ask(path, headers={"Range": "bytes=1-4"})
+    assert (part.status, part.body) == (206, ordinary.body[1:5])
+    assert server.ask(path, method="HEAD").body == b""
+
+
+def test_a_file_that_was_deleted_is_not_ready_any_more(server: Running) -> None:
+    publish(server, 70)
+    time.sleep(1.1)
+    path = normal(link(server, "1.70"))
+    for _ in range(3):
+        assert server.ask(path).status == 200
+    gone = path.replace("/pypi/main/", "/pypi/local/")
+    assert server.ask(gone, method="DELETE", token=server.token).status in (200, 204)
+    assert server.ask(path).status == 404
+
+
+def test_a_closed_file_is_never_ready(tmp_path_factory: pytest.TempPathFactory) -> None:
+    text = NONE + '[[repositories]]\nformat = "pypi"\nname = "closed"\nkind = "hosted"\nanonymous_read = false\n'
+    with running(tmp_path_factory.mktemp("closed") / "var", config=text) as server:
+        body = wheel("demo", "1.0")
+        assert server.put("/pypi/closed/demo-1.0-py3-none-any.whl", body).status == 201
+        time.sleep(1.1)
+        path = f"/pypi/closed/files/demo/{hashlib.sha256(body).hexdigest()}/demo-1.0-py3-none-any.whl"
+        for _ in range(3):
+            assert server.ask(path, token=server.token).body == body
+        assert server.ask(path).status == 401

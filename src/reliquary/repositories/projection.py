@@ -27,8 +27,10 @@ from reliquary.types import RepositorySpec, StoredPage
 IDENTITY = "identity"
 SMALL = 1024
 """Pages below this many bytes are sent plain: a coding would not pay."""
-KEPT = 262_144
+KEPT = 4_194_304
 """Bodies up to this many bytes stay in memory; larger ones go out from the store."""
+LONG = 262_144
+"""Bodies of more bytes than this are compressed in a thread."""
 FACTS = "\0facts "
 """Before a package's name in the hot map; no path of a page or file begins with it."""
 HEAVY = 400
@@ -184,7 +186,7 @@ class Projection:
     async def _keep(self, key: PageKey, page: Rendered, coding: str) -> StoredPage:
         body = page.body
         if coding != IDENTITY:
-            heavy = len(body) > KEPT
+            heavy = len(body) > LONG
             body = (
                 await self._context.labour.do(partial(compress, body, coding), begun=True)
                 if heavy

@@ -1,6 +1,7 @@
-"""Pages that were just sent, ready to be sent again: whole answers, found by the request's own bytes.
+"""Pages and small files that were just sent, ready to be sent again: whole answers, found by the request's
+own bytes.
 
-What a page's answer depends on is in the key: the target, Host, and the two headers that are
+What such an answer depends on is in the key: the target, Host, and the two headers that are
 negotiated. Any other header that could change it sends the request the ordinary way, as does
 any change since: an answer is good only while nothing was dropped from the hot map.
 """
@@ -9,25 +10,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from reliquary.repositories.base import PageHit
+from reliquary.repositories.base import FOREVER, PageHit, Stored
 from reliquary.repositories.context import Context
 from reliquary.repositories.projection import Shown
 from reliquary.web.conditions import quoted
 
+Key: TypeAlias = tuple[bytes, bytes, bytes, bytes]
+"""Target, Host, Accept and Accept-Encoding."""
 PLAIN = frozenset(
     {b"user-agent", b"connection", b"accept-language", b"cache-control", b"pragma", b"origin", b"referer"}
 )
-"""Headers that change nothing in a page's answer."""
+"""Headers that change nothing in the answer."""
 MOST = 4096
 """Answers that are kept at the most."""
 BUDGET = 67_108_864
 """Bytes that their bodies may have together."""
+SMALL = 65_536
+"""Bytes up to which a file is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A whole answer but for its Date: heads of the 200 and the 304, and the body."""
+    """A whole answer but for its Date: heads of the 200 and the 304, and the body. ``file``: repository and key
+    of a cached file, whose last use is noted."""
 
     mark: int
     until: float
@@ -35,6 +42,7 @@ class Ready:
     found: bytes
     unchanged: bytes
     body: bytes
+    file: tuple[int, str] | None = None
 
 
 class Quick:
@@ -46,7 +54,7 @@ class Quick:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self._ready: dict[tuple[bytes, bytes, bytes, bytes], Ready] = {}
+        self._ready: dict[Key, Ready] = {}
         self._held = 0
 
     def find(self, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
@@ -56,6 +64,8 @@ class Quick:
         context = self.context
         if ready is None or ready.mark != context.hot.drops or context.monotonic() >= ready.until:
             return None
+        if ready.file is not None:
+            context.used[ready.file] = context.now()
         if not tag:
             context.count("requests")
             return ready.found, ready.body
@@ -86,24 +96,60 @@ class Quick:
             return
         if not any(each is hit for each in shown.variants.values()):
             return
-        if len(self._ready) >= MOST or self._held + len(hit.body) > BUDGET:
-            self._ready.clear()
-            self._held = 0
-        lines = _lines(shared)
-        self._ready[key] = Ready(
-            mark=self.context.hot.drops,
-            until=shown.until,
-            etag=quoted(hit.etag).encode(),
-            found=b"HTTP/1.1 200 OK\r\n" + lines + _lines(more),
-            unchanged=b"HTTP/1.1 304 Not Modified\r\n" + lines,
-            body=hit.body,
-        )
-        self._held += len(hit.body)
+        self._take(key, _ready(self.context.hot.drops, shown.until, hit.etag, shared, more, hit.body))
+
+    def keep_file(
+        self,
+        target: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        since: int,
+        at: tuple[int, str],
+        hit: Stored,
+        shared: Iterable[tuple[str, str]],
+        more: Iterable[tuple[str, str]],
+        body: bytes,
+    ) -> None:
+        """Keep the answer of an immutable file that anybody may read, if nothing was dropped meanwhile.
+
+        Args:
+            since: `HotMap.drops` before the file was looked for.
+            at: repository and key, to note the use of.
+            shared: headers of the 200 and the 304.
+            more: further headers of the 200.
+        """
+        key, _ = _key(target, headers)
+        if key is not None and since == self.context.hot.drops and len(body) <= SMALL:
+            self._take(key, _ready(since, FOREVER, hit.etag, shared, more, body, at))
+
+    def _take(self, key: Key, ready: Ready) -> None:
+        """Take an answer in, and let go of the oldest ones."""
+        self._forget(key)
+        while self._ready and (len(self._ready) >= MOST or self._held + len(ready.body) > BUDGET):
+            self._forget(next(iter(self._ready)))
+        self._ready[key] = ready
+        self._held += len(ready.body)
+
+    def _forget(self, key: Key) -> None:
+        old = self._ready.pop(key, None)
+        if old is not None:
+            self._held -= len(old.body)
 
 
-def _key(
-    target: bytes, headers: Sequence[tuple[bytes, bytes]]
-) -> tuple[tuple[bytes, bytes, bytes, bytes] | None, bytes]:
+def _ready(
+    mark: int,
+    until: float,
+    etag: str,
+    shared: Iterable[tuple[str, str]],
+    more: Iterable[tuple[str, str]],
+    body: bytes,
+    file: tuple[int, str] | None = None,
+) -> Ready:
+    lines = _lines(shared)
+    found, unchanged = b"HTTP/1.1 200 OK\r\n" + lines + _lines(more), b"HTTP/1.1 304 Not Modified\r\n" + lines
+    return Ready(mark, until, quoted(etag).encode(), found, unchanged, body, file)
+
+
+def _key(target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> tuple[Key | None, bytes]:
     """What the answer depends on and If-None-Match; no key when it depends on more."""
     host = accept = coding = tag = b""
     for name, value in headers:

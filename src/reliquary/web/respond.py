@@ -89,20 +89,34 @@ class Responder:
         """Whether a file is answered with 304; raises PreconditionFailed."""
         return conditions.check(request.headers, hit.etag, _second(hit.modified))
 
-    async def file(self, request: Request, key: FileKey, manner: Manner, hit: FileHit, spec: RepositorySpec) -> None:
-        """Send a file: 304, 412, 416, a range or the whole; raises Gone before the first byte when
-        the store has lost it."""
+    async def file(
+        self,
+        request: Request,
+        key: FileKey,
+        manner: Manner,
+        hit: FileHit,
+        spec: RepositorySpec,
+        quick: Quick,
+        since: int,
+    ) -> None:
+        """Send a file: 304, 412, 416, a range or the whole; a small one that anybody may have for ever is
+        kept ready. Raises Gone before the first byte when the store has lost it.
+
+        Args:
+            since: what had been dropped before the file was looked for (`Quick.keep_file`).
+        """
         sent = conditions.stamp(hit.modified, request.now()) if hit.modified else None
         headers = self._file_headers(manner, hit, spec, sent)
         if self.unchanged(request, hit):
             await request.start(304, headers)
             await request.end()
             return
-        headers += [("content-type", manner.offers[0].content_type), ("x-content-type-options", "nosniff")]
+        more = [("content-type", manner.offers[0].content_type), ("x-content-type-options", "nosniff")]
         if manner.sandbox:
-            headers.append(("content-security-policy", "sandbox; default-src 'none'"))
+            more.append(("content-security-policy", "sandbox; default-src 'none'"))
         if manner.ranges:
-            headers.append(("accept-ranges", "bytes"))
+            more.append(("accept-ranges", "bytes"))
+        shared, headers = headers, headers + more
         if request.method == "HEAD":
             sized = [("content-length", str(hit.size))] if hit.size is not None else []
             await request.start(200, headers + sized)
@@ -110,7 +124,17 @@ class Responder:
             return
         ranged = conditions.span(request.headers, hit.size, hit.etag, _second(hit.modified)) if manner.ranges else None
         if isinstance(hit, Stored):
-            await self._stored(request, hit, headers, ranged)
+            body = self._small(hit) if ranged is None else None
+            if body is None:
+                await self._stored(request, hit, headers, ranged)
+                return
+            length = ("content-length", str(hit.size))
+            settled = sent is None or sent == _second(hit.modified)
+            if manner.immutable and spec.anonymous_read and hit.owner.anonymous_read and settled:
+                target, at = request.scope.get(TARGET, b""), (hit.owner.id, key.path)
+                quick.keep_file(target, request.scope["headers"], since, at, hit, shared, [*more, length], body)
+            await request.start(200, [*headers, length])
+            await request.end(body)
         elif isinstance(hit, Flowing):
             await self._flowing(request, hit, headers, ranged)
 
@@ -131,16 +155,16 @@ class Responder:
             headers.append(("cache-control", f"{public}, max-age=0, must-revalidate"))
         return headers
 
+    def _small(self, hit: Stored) -> bytes | None:
+        """The bytes of a file that can be had at once, without a thread."""
+        body = self.store.read_now(hit.blob, CHUNK) if hit.size <= CHUNK else None
+        return body if body is not None and len(body) == hit.size else None
+
     async def _stored(
         self, request: Request, hit: Stored, headers: list[tuple[str, str]], ranged: conditions.Span | None
     ) -> None:
         if ranged is None:
             headers.append(("content-length", str(hit.size)))
-            body = self.store.read_now(hit.blob, CHUNK) if hit.size <= CHUNK else None
-            if body is not None and len(body) == hit.size:
-                await request.start(200, headers)
-                await request.end(body)
-                return
             await self._send(request, 200, headers, self.store.read(hit.blob), hit.blob)
             return
         headers += _range_headers(ranged, hit.size)

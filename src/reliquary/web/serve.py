@@ -139,6 +139,7 @@ class Serve:
             await self._responder.page(request, key, manner, hit, repository.spec, self._state.quick)
 
     async def _file(self, request: Request, repository: Repository, actor: Actor, key: FileKey, manner: Manner) -> None:
+        since, quick = self._state.context.hot.drops, self._state.quick
         # A copy that is still good is confirmed from the row: nothing is fetched for a 304.
         glance = request.method == "HEAD" or not CONDITIONS.isdisjoint(request.headers)
         hit = await repository.file(key, head=glance)
@@ -146,12 +147,12 @@ class Serve:
             hit = await repository.file(key)
         self._state.access.require(actor, Action.READ, hit.owner, key.name)
         try:
-            await self._responder.file(request, key, manner, hit, repository.spec)
+            await self._responder.file(request, key, manner, hit, repository.spec, quick, since)
         except Gone as gone:
             if not await repository.lost(key, gone.blob):
                 raise CannotTell("the bytes of this file are missing here; run reliquary verify") from gone
             hit = await repository.file(key)
-            await self._responder.file(request, key, manner, hit, repository.spec)
+            await self._responder.file(request, key, manner, hit, repository.spec, quick, since)
 
     async def _move(self, request: Request, spec: RepositorySpec, match: Moved) -> None:
         prefix = identity.prefix(request.scope, request.headers, self._state.trust)

@@ -50,7 +50,7 @@ class Protocol(HttpToolsProtocol):
             return False
         head, body = ready
         standing = b"".join([name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers])
-        self.transport.write(head + standing + b"\r\n" + body)
+        self.transport.writelines((head + standing + b"\r\n", body))
         self.on_response_complete()
         return True
 
