@@ -57,6 +57,7 @@ class Proxy(Projection):
         self._groups = tuple(groups)
         self._fresh: dict[str, Freshness] = {}
         self._missing: dict[str, float] = {}
+        self.unanswered: dict[str, float] = {}
         self._filling = Filling(self, context)
 
     @property

@@ -166,12 +166,14 @@ class _Shelf:
     ) -> Sequence[Reply]:
         replies: list[Reply] = []
         with suppress(NotHere, Unavailable):
-            replies.append(await self._pass_on(path, headers, body))
+            replies.append(await self._pass_on(path, headers, body, aside=True))
         for other in self._beside:
             replies += await other.ask(path, headers, body=body)
         return replies
 
-    async def _pass_on(self, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Reply:
+    async def _pass_on(
+        self, path: str, headers: Mapping[str, str], body: bytes | None = None, *, aside: bool = False
+    ) -> Reply:
         raise NotHere(f"{self._spec.title} has no upstream")
 
     async def forward(self, path: str, headers: Mapping[str, str]) -> Reply:
@@ -403,12 +405,32 @@ class ProxyShelf(_Shelf):
             said |= await self._proxy.said(page)
         return {**await super().properties(name), **said}
 
-    async def _pass_on(self, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Reply:
-        """Ask each upstream in turn."""
+    async def _pass_on(
+        self, path: str, headers: Mapping[str, str], body: bytes | None = None, *, aside: bool = False
+    ) -> Reply:
+        """Ask each upstream in turn.
+
+        Args:
+            aside: one that did not answer such a question usably is not asked it again for a while.
+        """
+        proxy, about = self._proxy, path.partition("?")[0]
+        if not aside:
+            return await self._put_to(path, headers, body)
+        if proxy.unanswered.get(about, 0.0) > self._context.monotonic():
+            raise NotHere(f"the upstream of {self._spec.title} has just not answered {about}")
+        try:
+            return await self._put_to(path, headers, body, aside=True)
+        except (NotHere, Unavailable):
+            if len(proxy.unanswered) > 1000:
+                proxy.unanswered.clear()
+            proxy.unanswered[about] = self._context.monotonic() + self._context.limits.negative_life
+            raise
+
+    async def _put_to(self, path: str, headers: Mapping[str, str], body: bytes | None, *, aside: bool = False) -> Reply:
         sent = {name: value for name, value in headers.items() if name == "accept"}
         for upstream in self._proxy.upstreams:
             url = self._format.question(path, upstream.base)
-            outcome = await upstream.fetch(url, headers=sent, limit=FORWARDED, body=body)
+            outcome = await upstream.fetch(url, headers=sent, limit=FORWARDED, body=body, aside=aside)
             if isinstance(outcome, Document):
                 kind = outcome.headers.get("content-type", "application/octet-stream")
                 return Reply(200, outcome.body, kind)

@@ -83,9 +83,15 @@ class Upstream(Protocol):
         validators: Validators | None = None,
         limit: int = 268_435_456,
         body: bytes | None = None,
+        aside: bool = False,
     ) -> Document | Unchanged | Missing:
         """Get a whole document of at most ``limit`` bytes, unpacked; retries within a budget. With a
-        ``body`` of JSON the question is a POST."""
+        ``body`` of JSON the question is a POST.
+
+        Args:
+            aside: what comes of it says nothing of the upstream's packages: it is tried once, and an
+                error that is answered is not held against the host.
+        """
 
     def open(
         self, url: str, *, headers: Mapping[str, str] | None = None, method: str = "GET"

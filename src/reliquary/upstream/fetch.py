@@ -62,11 +62,13 @@ class Question:
         method: ``GET``, ``HEAD`` or ``POST``.
         headers: from the allow-list, names in lower case.
         body: JSON that is sent with a POST.
+        aside: an error that is answered is not held against the host.
     """
 
     method: str
     headers: Mapping[str, str]
     body: bytes | None = None
+    aside: bool = False
 
     @property
     def conditional(self) -> bool:
@@ -88,6 +90,7 @@ def question(
     *,
     whole: bool = False,
     body: bytes | None = None,
+    aside: bool = False,
 ) -> Question:
     """Build a request's headers: the caller's allowed ones, validators, and ours. A Range that is not one
     plain byte range is left out, so that the whole comes; with ``whole`` every Range is."""
@@ -102,7 +105,7 @@ def question(
     built.setdefault("accept", "*/*")
     if body is not None:
         built["content-type"] = "application/json"
-    return Question(method, {**built, "accept-encoding": codings, "user-agent": agent}, body)
+    return Question(method, {**built, "accept-encoding": codings, "user-agent": agent}, body, aside)
 
 
 def conclude(

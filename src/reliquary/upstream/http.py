@@ -192,10 +192,14 @@ class HttpUpstream:
         validators: Validators | None = None,
         limit: int = 268_435_456,
         body: bytes | None = None,
+        aside: bool = False,
     ) -> Document | Unchanged | Missing:
         """Get a whole document; see `upstream.base.Upstream.fetch`."""
         method = "GET" if body is None else "POST"
-        asked = question(method, headers, validators, CODINGS, self._policy.user_agent, whole=True, body=body)
+        agent = self._policy.user_agent
+        asked = question(method, headers, validators, CODINGS, agent, whole=True, body=body, aside=aside)
+        if aside:
+            return await self._document(url, asked, limit)
         return await self._persist(lambda: self._document(url, asked, limit))
 
     @asynccontextmanager
@@ -335,7 +339,7 @@ class HttpUpstream:
         finally:
             if probe:
                 host.leave()
-        if response.status_code >= 500:
+        if response.status_code >= 500 and not asked.aside:
             host.fail()
         else:
             host.succeed()
