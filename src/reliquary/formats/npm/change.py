@@ -84,7 +84,7 @@ def _message(found: object) -> str | None:
     """What ``deprecated`` says: a text, or true for no text in particular; nothing for "" and false."""
     if found is True:
         return "this version is deprecated"
-    return found if isinstance(found, str) and found else None
+    return keys.clean(found) if isinstance(found, str) and found else None
 
 
 def _owners(found: object, facts: Mapping[str, str]) -> dict[str, str | None]:
@@ -98,7 +98,7 @@ def _owners(found: object, facts: Mapping[str, str]) -> dict[str, str | None]:
         if not isinstance(name, str) or not name:
             raise Malformed("each owner needs a name")
         mail = each.get("email") if isinstance(each, dict) else ""
-        wanted[assembling.OWNER + name[:214]] = mail[:500] if isinstance(mail, str) else ""
+        wanted[assembling.OWNER + keys.clean(name[:214])] = keys.clean(mail[:500]) if isinstance(mail, str) else ""
     had = [name for name in facts if name.startswith(assembling.OWNER)]
     return {**dict.fromkeys(had), **wanted}
 

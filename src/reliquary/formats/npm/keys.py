@@ -10,6 +10,12 @@ PLACE = "\ufdd0"
 between programs may hold (Unicode, section 23.7); documents that do lose it."""
 
 
+def clean(text: str) -> str:
+    """A text that can be stored and shown: no U+0000, which PostgreSQL does not take, no halves of characters, and
+    nothing that would be taken for our address."""
+    return text.replace("\0", "\ufffd").replace(PLACE, "").encode("utf-8", "replace").decode()
+
+
 def tarball_key(name: str, version: str) -> str:
     """Where a version's tarball is: npm's conventional form, whatever an upstream's is."""
     return f"{name}/-/{names.tarball(name, version)}"

@@ -240,6 +240,8 @@ async def _manifest(shelf: Shelf, draft: Draft) -> dict[str, Any]:
     """The manifest as it is shown from now on: what was sent, and what only the registry knows."""
     name, version = draft.name, draft.version
     made = {key: value for key, value in draft.manifest.items() if key not in ("readme", "_attachments")}
+    if (place := keys.PLACE.encode()) in (text := orjson.dumps(made)):
+        made = orjson.loads(text.replace(place, b""))
     integrity = integrity_of(draft.received)
     keyid, signature = await shelf.sign(f"{name}@{version}:{integrity}".encode())
     dist: dict[str, Any] = {

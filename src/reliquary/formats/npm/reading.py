@@ -98,5 +98,5 @@ def _about(
 
 
 def cut(readme: str) -> str:
-    """A readme of a size that is passed on; what is no text in UTF-8 is left out of it."""
-    return readme[:README].encode("utf-8", "replace").decode()
+    """A readme of a size that is passed on; what cannot be stored is left out of it."""
+    return keys.clean(readme[:README])
