@@ -133,11 +133,7 @@ def test_an_owner_comes_and_goes(name: str, world: World, tmp_path: Path) -> Non
     assert world.document(sample.name)["maintainers"] == before["maintainers"]
 
 
-# pnpm 12 sends the whole document with the star in it; then versions are looked at, and stars are not.
-WHOLE = pytest.mark.xfail(strict=True, reason="a star in a document with versions is not taken")
-
-
-@pytest.mark.parametrize("name", ["npm11", pytest.param("pnpm", marks=WHOLE)])
+@pytest.mark.parametrize("name", ["npm11", "pnpm"])
 def test_a_package_gets_a_star(name: str, world: World, tmp_path: Path) -> None:
     sample = Sample(f"starred-{name}")
     world.publish(sample)

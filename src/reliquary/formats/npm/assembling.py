@@ -5,6 +5,7 @@ The full form is ``application/json``; the abbreviated one has what an installat
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -162,9 +163,11 @@ def dist_tags(facts: Mapping[str, str], versions: Sequence[str]) -> dict[str, st
     return kept
 
 
-def revision(serial: int) -> str:
-    """``_rev`` of a hosted package as of a change."""
-    return f"{serial}-{serial:016x}"
+def revision(facts: Mapping[str, str]) -> str:
+    """``_rev`` of a package: made of what is said of it, so that it is the same wherever it is read, and another
+    after every change."""
+    said = orjson.dumps(sorted(facts.items()))
+    return f"1-{hashlib.sha256(said).hexdigest()[:32]}"
 
 
 def _head(listing: Listing) -> bytes:
@@ -173,9 +176,9 @@ def _head(listing: Listing) -> bytes:
     if "head" in facts:
         head = facts["head"].encode("utf-8", "replace")
         known = members.split(b"{" + head + b"}")
-        rev = b"" if "_rev" in known else b',"_rev":' + orjson.dumps(revision(listing.serial))
+        rev = b"" if "_rev" in known else b',"_rev":' + orjson.dumps(revision(facts))
         return rev + (b"," + head if head else b"")
-    made: dict[str, Bytes] = {"_rev": orjson.dumps(revision(listing.serial))}
+    made: dict[str, Bytes] = {"_rev": orjson.dumps(revision(facts))}
     manifest = _newest(listing)
     made |= {name: manifest[name] for name in _TOP if name in manifest}
     made["maintainers"] = orjson.dumps(people(facts))

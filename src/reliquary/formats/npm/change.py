@@ -14,6 +14,9 @@ from reliquary.formats.npm import assembling, document, keys, names, tags, views
 from reliquary.formats.verbs import Incoming, Reply, Shelf
 from reliquary.types import Action, Entry
 
+OWNER = 65_536
+"""Bytes of a question about one owner."""
+
 
 async def put(incoming: Incoming, shelf: Shelf) -> Reply:
     """PUT ``/{package}/-rev/{rev}``: a document with versions left out, or owners changed."""
@@ -47,17 +50,20 @@ async def apply(incoming: Incoming, shelf: Shelf, name: str, found: Mapping[str,
     if isinstance(versions, dict):
         changed = _deprecations(versions, entries)
         gone = [entry for entry in entries if entry.version not in versions] if removals else []
+    elif removals and "maintainers" in found:
+        _check_revision(facts, name, incoming, found)
+        values |= _owners(found["maintainers"], facts)
     else:
         values |= _owners(found.get("maintainers"), facts)
-        values |= _stars(found.get("users"), facts, shelf.publisher)
+    values |= _star(found.get("users"), facts, shelf.publisher)
     if gone:
-        await _check_revision(shelf, name, incoming, found)
+        _check_revision(facts, name, incoming, found)
         await remove(shelf, name, entries, facts, gone)
-    if changed:
+    elif changed:
         await shelf.update(changed, "deprecate", properties={**values, "modified": tags.stamp(shelf.now)})
     elif values:
         await shelf.set_properties(name, {**values, "modified": tags.stamp(shelf.now)})
-    rev = assembling.revision(await shelf.serial(name))
+    rev = assembling.revision(await shelf.properties(name))
     return views.reply({"ok": True, "success": True, "id": name, "rev": rev}, 201)
 
 
@@ -103,15 +109,16 @@ def _owners(found: object, facts: Mapping[str, str]) -> dict[str, str | None]:
     return {**dict.fromkeys(had), **wanted}
 
 
-def _stars(found: object, facts: Mapping[str, str], asker: str | None) -> dict[str, str | None]:
+def _star(found: object, facts: Mapping[str, str], asker: str | None) -> dict[str, str | None]:
     """Of all the stars in a document only the asker's own counts."""
     if not isinstance(found, dict) or asker is None:
         return {}
-    return {assembling.STAR + asker: "1" if found.get(asker) else None}
+    starred, wanted = assembling.STAR + asker in facts, bool(found.get(asker))
+    return {assembling.STAR + asker: "1" if wanted else None} if wanted != starred else {}
 
 
-async def _check_revision(shelf: Shelf, name: str, incoming: Incoming, found: Mapping[str, Any]) -> None:
-    current = assembling.revision(await shelf.serial(name))
+def _check_revision(facts: Mapping[str, str], name: str, incoming: Incoming, found: Mapping[str, Any]) -> None:
+    current = assembling.revision(facts)
     sent = incoming.segments[-1] if "-rev" in incoming.segments else found.get("_rev")
     if sent != current:
         raise Conflict(f"{names.shown(name)} was changed since it was read; read it again and repeat the change")
@@ -161,3 +168,36 @@ async def delete_tarball(incoming: Incoming, shelf: Shelf) -> Reply:
     entries = [each for each in await shelf.entries(name) if each.listed]
     await remove(shelf, name, entries, await shelf.properties(name), [entry])
     return views.reply({"ok": True})
+
+
+async def put_owner(incoming: Incoming, shelf: Shelf) -> Reply:
+    """PUT ``/-/package/{package}/owners`` with ``{"user": name}``: one owner more."""
+    try:
+        found = orjson.loads(await incoming.body(OWNER))
+    except ValueError as error:
+        raise Malformed('the body is no JSON; send the owner, such as {"user": "anna"}') from error
+    name = found.get("user") if isinstance(found, dict) else None
+    return await _set_owner(incoming, shelf, name, remove=False)
+
+
+async def delete_owner(incoming: Incoming, shelf: Shelf) -> Reply:
+    """DELETE ``/-/package/{package}/owners/{user}``: one owner less; the last one stays."""
+    return await _set_owner(incoming, shelf, views.behind(incoming, 2).removeprefix("owners/"), remove=True)
+
+
+async def _set_owner(incoming: Incoming, shelf: Shelf, owner: object, *, remove: bool) -> Reply:
+    name = views.named(incoming, 2)
+    facts = await shelf.properties(name)
+    if not facts:
+        raise NotHere(f"{shelf.repository} has no {names.shown(name)}; publish it first")
+    had = {person["name"]: person["email"] for person in assembling.people(facts)}
+    if not isinstance(owner, str) or not owner:
+        raise Malformed('name the owner, such as {"user": "anna"}')
+    if remove and owner not in had:
+        raise NotHere(f"{names.shown(owner)} is no owner of {names.shown(name)}")
+    wanted = {**had, owner: had.get(owner, "")}
+    if remove:
+        del wanted[owner]
+    people = [{"name": each, "email": mail} for each, mail in wanted.items()]
+    await shelf.set_properties(name, {**_owners(people, facts), "modified": tags.stamp(shelf.now)})
+    return views.reply({"ok": True}, 201)

@@ -215,11 +215,10 @@ async def _publish(shelf: Shelf, draft: Draft) -> Reply:
     if not new:
         there = await shelf.entry(keys.tarball(name, version))
         return _repeated(shelf, draft, there)
-    return _done(name, await shelf.serial(name))
+    return _done(name, assembling.revision(await shelf.properties(name)))
 
 
-def _done(name: str, serial: int) -> Reply:
-    rev = assembling.revision(serial)
+def _done(name: str, rev: str) -> Reply:
     return views.reply({"ok": True, "success": True, "id": name, "rev": rev}, 201)
 
 
@@ -227,7 +226,7 @@ def _repeated(shelf: Shelf, draft: Draft, there: Entry | None) -> Reply:
     """npm sends a publish again when its answer was lost: the same bytes in the same session are no news."""
     same = there is not None and there.digests.get("sha512") == draft.received.digests["sha512"]
     if same and there is not None and draft.session and there.data.get("session") == draft.session:
-        return _done(draft.name, 0)
+        return _done(draft.name, "1-0")
     raise _taken(draft)
 
 

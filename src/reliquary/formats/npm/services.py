@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reliquary.errors import NotHere
 from reliquary.formats.base import Call, Match
-from reliquary.formats.npm import accounts, audit, keys, names, search, signatures, tags, views
+from reliquary.formats.npm import accounts, audit, change, keys, names, search, signatures, tags, views
 from reliquary.formats.verbs import Incoming, Reply, Shelf
 from reliquary.types import Action
 
@@ -93,6 +93,10 @@ def _package(method: str, parts: list[str]) -> Call | None:
             return Call(PUBLISH, tags.put, name=name, scope=name)
         case ["dist-tags", *tag] if tag and method == "DELETE":
             return Call(PUBLISH, tags.delete, name=name, scope=name)
+        case ["owners"] if method == "PUT":
+            return Call(PUBLISH, change.put_owner, name=name, scope=name)
+        case ["owners", _] if method == "DELETE":
+            return Call(PUBLISH, change.delete_owner, name=name, scope=name)
         case ["collaborators"] if reading:
             return Call(READ, views.collaborators, name=name, scope=name)
         case ["visibility"] if reading:
