@@ -159,9 +159,25 @@ class Reading:
     weight: int = 0
 
 
+class Shown(Protocol):
+    """A listed file as assembly sees it."""
+
+    @property
+    def filename(self) -> str:
+        """Its name."""
+
+    @property
+    def version(self) -> str:
+        """Its version."""
+
+    @property
+    def fragment(self) -> bytes:
+        """What was rendered of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A listed file as assembly sees it: its row's name, version and fragment."""
+    """A listed file as `Shown`, by itself."""
 
     filename: str
     version: str
@@ -181,7 +197,7 @@ class Listing:
             pages that hold such addresses; else None where no public URL is configured.
     """
 
-    files: Sequence[Listed] = ()
+    files: Sequence[Shown] = ()
     names: Sequence[tuple[str, int]] = ()
     properties: Mapping[str, str] = field(default_factory=dict)
     serial: int = 0
@@ -300,6 +316,13 @@ class Format(Protocol):
 
     def locate(self, key: FileKey | PageKey, base: str) -> str | None:
         """The key's address at an upstream, or None: only the index knows."""
+
+    def brief(self, key: FileKey, base: str) -> str | None:
+        """The address of a small document that tells of this file alone, None where upstreams have none: then
+        its page is read, however large."""
+
+    def glean(self, key: FileKey, source: Source) -> Entry | None:
+        """What such a document says of the file; None where it is of another. Raises Malformed."""
 
     def question(self, path: str, base: str) -> str:
         """The address at which an upstream is asked what is passed on to it (``Shelf.ask``)."""

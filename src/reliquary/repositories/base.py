@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from reliquary.blobs.fill import Fill
 from reliquary.formats.base import Call, FileKey, Format, PageKey
@@ -77,10 +77,9 @@ class PageHit:
     partial: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A listed file on its way into a page: what rules and merging look at, and its fragment, or as
-    much of it as the page's media type needs."""
+    much of it as the page's media type needs. A tuple, since pages of ten thousand files make as many."""
 
     key: str
     name: str

@@ -19,7 +19,7 @@ from isal import igzip
 
 from reliquary.blobs.base import BlobStore
 from reliquary.errors import CannotTell, Malformed, NotHere
-from reliquary.formats.base import FileKey, Format, Listed, Listing, PageKey, Pen, Rendered
+from reliquary.formats.base import FileKey, Format, Listing, PageKey, Pen, Rendered
 from reliquary.repositories.base import Contents, FileHit, Freshness, PageHit
 from reliquary.repositories.context import Context
 from reliquary.types import RepositorySpec, StoredPage
@@ -165,7 +165,7 @@ class Projection:
 
     async def _assemble(self, key: PageKey, contents: Contents, media: str) -> Rendered:
         listing = Listing(
-            files=[Listed(row.filename, row.version, row.fragment) for row in contents.rows],
+            files=contents.rows,
             names=contents.names,
             properties=contents.properties,
             serial=contents.serial,

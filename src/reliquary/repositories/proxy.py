@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -32,6 +33,10 @@ from reliquary.upstream.base import Document, Missing, Unchanged, Upstream, Vali
 log = structlog.get_logger("reliquary.proxy")
 AGAIN = 10.0
 """Seconds a page that could not be confirmed is served before the upstream is asked again."""
+BRIEF = 4_194_304
+"""Bytes of a document about one file."""
+REMEMBERED = 1000
+"""Documents about single files that are remembered at a time."""
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -58,6 +63,8 @@ class Proxy(Projection):
         self._fresh: dict[str, Freshness] = {}
         self._missing: dict[str, float] = {}
         self.unanswered: dict[str, float] = {}
+        self.briefless = 0.0
+        self._briefs: dict[str, tuple[float, StoredFile | None]] = {}
         self._filling = Filling(self, context)
 
     @property
@@ -243,6 +250,37 @@ class Proxy(Projection):
             entry = await self._entry(page, state, key)
             if entry is not None:
                 return unfetched(self._spec.id, entry, state.since or state.checked_at)
+        return None
+
+    async def brief(self, key: FileKey) -> StoredFile | None:
+        """What an upstream says of one file in a document of its own, as long as nothing is known of its
+        package: a lock file asks for hundreds of files, and each page lists thousands. None where there is no
+        such document: the page tells."""
+        if self._context.monotonic() < self.briefless:
+            return None
+        for page in self._format.pages(key.scope):
+            if await self._context.catalog.pages.state(self._spec.id, page.path) is not None:
+                return None
+        until, known = self._briefs.get(key.path, (0.0, None))
+        if known is None or until < self._context.monotonic():
+            known = await self._context.flights.join(("brief", self._spec.id, key.path), lambda: self._brief(key))
+            if len(self._briefs) > REMEMBERED:
+                self._briefs.clear()
+            # Those who ask while the bytes come read along: until these have a row, nothing else tells of them.
+            self._briefs[key.path] = (self._context.monotonic() + AGAIN, known)
+        return known
+
+    async def _brief(self, key: FileKey) -> StoredFile | None:
+        for upstream in self._upstreams:
+            url = self._format.brief(key, upstream.base)
+            if url is None:
+                return None
+            with suppress(Unavailable, Malformed):
+                found = await upstream.fetch(url, headers=self._format.ask(key), limit=BRIEF, aside=True)
+                if isinstance(found, Document):
+                    source = Source(found.url, found.content_type, found.body, found.headers)
+                    entry = self._format.glean(key, source)
+                    return unfetched(self._spec.id, entry, self._context.now()) if entry is not None else None
         return None
 
     async def _entry(self, page: PageKey, state: UpstreamState, key: FileKey) -> Entry | None:

@@ -54,6 +54,12 @@ class Npm:
     def locate(self, key: FileKey | PageKey, base: str) -> str | None:
         return paths.locate(key, base)
 
+    def brief(self, key: FileKey, base: str) -> str | None:
+        return paths.brief(key, base)
+
+    def glean(self, key: FileKey, source: Source) -> Entry | None:
+        return reading.glean(key, source)
+
     def question(self, path: str, base: str) -> str:
         return base + path
 

@@ -83,3 +83,9 @@ def _delete(name: str, rest: list[str]) -> Match | None:
         case ["-", *inner, "-rev", _] if inner:
             return Call(Action.DELETE, change.delete_tarball, name=name, scope=name)
     return None
+
+
+def brief(key: FileKey, base: str) -> str | None:
+    """The address of one version's manifest (CommonJS Packages/Registry, "package version")."""
+    version = names.version_of(key.name, key.path.rpartition("/")[2]) if key.listed else None
+    return f"{base}{quote(key.name, safe='@')}/{quote(version)}" if version is not None else None

@@ -202,7 +202,7 @@ async def _publish(shelf: Shelf, draft: Draft) -> Reply:
     values: dict[str, str | None] = {assembling.TAG + tag: version for tag in draft.tags}
     shown = {summary.FACT: summary.of_manifest(name, manifest, now)}
     if draft.readme:
-        shown["readme"] = cut(draft.readme)
+        shown["readme"] = keys.clean(cut(draft.readme))
     defaults = {f"{assembling.TAG}latest": version, "created": now, **shown}
     if shelf.publisher is not None:
         defaults[assembling.OWNER + shelf.publisher] = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+import msgspec
 import orjson
 
 from reliquary.errors import Malformed
@@ -12,6 +13,7 @@ from reliquary.formats.base import FileKey, PageKey, Reading, Source
 from reliquary.formats.npm import keys, members, names, summary
 from reliquary.formats.npm.members import Bytes
 from reliquary.formats.npm.versions import Versions
+from reliquary.types import Entry
 
 HEAVY = 500
 """Bytes of a packument that are remembered at the cost of an entry: twice, as they came and as they are shown."""
@@ -49,6 +51,21 @@ def read(key: PageKey, source: Source, file: FileKey | None = None) -> Reading:
         about=_about(document, tags, times, versions),
         weight=len(source.body) // HEAVY,
     )
+
+
+def glean(key: FileKey, source: Source) -> Entry | None:
+    """The entry of one version, of its manifest alone; when it was published that does not say.
+
+    Raises:
+        Malformed: it is no manifest of this package.
+    """
+    body = _clean(source.body)
+    document = _split(body)
+    version = members.value(document.get("version"), str)
+    if members.value(document.get("name"), str) != key.name or version is None:
+        raise Malformed(f"it is no manifest of {key.name}")
+    entries = Versions(key.name, {version: msgspec.Raw(body)}, {}, source.url)
+    return next((entry for entry in entries if entry.key == key.path), None)
 
 
 def _clean(body: bytes) -> bytes:
@@ -98,5 +115,5 @@ def _about(
 
 
 def cut(readme: str) -> str:
-    """A readme of a size that is passed on; what cannot be stored is left out of it."""
-    return keys.clean(readme[:README])
+    """A readme of a size that is passed on; halves of characters are left out of it."""
+    return readme[:README].encode("utf-8", "replace").decode()

@@ -56,6 +56,12 @@ class PyPI:
     def locate(self, key: FileKey | PageKey, base: str) -> str | None:
         return paths.locate(key, base)
 
+    def brief(self, key: FileKey, base: str) -> str | None:
+        return None
+
+    def glean(self, key: FileKey, source: Source) -> Entry | None:
+        return None
+
     def question(self, path: str, base: str) -> str:
         """Beside the last segment of the index."""
         index = paths.locate(paths.root(), base) or base

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import orjson
 
-from reliquary.formats.base import Listed, Listing, PageKey, Pen, Rendered
+from reliquary.formats.base import Listing, PageKey, Pen, Rendered, Shown
 from reliquary.formats.pypi.addresses import is_https
 from reliquary.formats.pypi.negotiate import HTML, HTML_V1, JSON_V1
 from reliquary.types import Entry, Headers
@@ -146,7 +146,7 @@ def assemble(key: PageKey, listing: Listing, pen: Pen, media: str | None = None)
                 yield Rendered(key.path, kind, body, headers)
 
 
-def _files(listing: Listing) -> Sequence[Listed]:
+def _files(listing: Listing) -> Sequence[Shown]:
     """What is offered: nothing of a quarantined project (PEP 792)."""
     return () if listing.properties.get("status") == "quarantined" else listing.files
 
