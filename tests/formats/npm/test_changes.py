@@ -103,6 +103,9 @@ def test_16_owners_change_without_versions(server: Running) -> None:
     bad: list[object] = [[], "ann", [{}], [{"name": ""}], [{"email": "x"}], [7]]
     for wrong in bad:
         assert sent_back(server, "owned", {"_id": "owned", "maintainers": wrong}, "x") == 400
+    # Yarn 1 reads a form without owners and sends its own one alone.
+    assert sent_back(server, "owned", {"maintainers": [{"name": "eve"}]}, "undefined") == 409
+    assert sent_back(server, "owned", {"maintainers": [{"name": "eve"}]}, document["_rev"]) == 409
     assert full(server, "owned")["maintainers"] == owners
 
 

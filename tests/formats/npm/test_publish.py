@@ -385,7 +385,9 @@ def test_12_13_67_a_change_shows_at_once_and_is_never_confirmed(server: Running)
         [
             lambda: publish(server, "changing", "2.0.0"),
             lambda: put(server, "-/package/changing/dist-tags/next", "1.0.0"),
-            lambda: put(server, "changing/-rev/x", {"_id": "changing", "maintainers": [{"name": "ann", "email": ""}]}),
+            lambda: put(
+                server, f"changing/-rev/{full(server, 'changing')['_rev']}", {"maintainers": [{"name": "ann"}]}
+            ),
             lambda: delete(server, "changing/-/changing-1.0.0.tgz/-rev/x"),
         ][change]()
         for at, accept, etag, date in seen:

@@ -50,11 +50,10 @@ async def apply(incoming: Incoming, shelf: Shelf, name: str, found: Mapping[str,
     if isinstance(versions, dict):
         changed = _deprecations(versions, entries)
         gone = [entry for entry in entries if entry.version not in versions] if removals else []
-    elif removals and "maintainers" in found:
-        _check_revision(facts, name, incoming, found)
-        values |= _owners(found["maintainers"], facts)
     else:
         values |= _owners(found.get("maintainers"), facts)
+        if values and removals:
+            _check_revision(facts, name, incoming, found)
     values |= _star(found.get("users"), facts, shelf.publisher)
     if gone:
         _check_revision(facts, name, incoming, found)
