@@ -240,6 +240,7 @@ def _challenged(answer: Answer) -> None:
     challenges = (answer.header("www-authenticate") or "").split(", ")
     assert challenges[-1].startswith("Basic realm=")
     assert all(each.startswith(("Basic realm=", "Bearer realm=")) for each in challenges)
+    assert b"one-time pass" not in answer.body.lower()  # npm would ask people for one
     assert answer.header("cache-control") == "no-store"
     assert nothing_inside(answer)
 

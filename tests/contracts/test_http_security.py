@@ -89,15 +89,19 @@ def test_line_12_a_name_never_comes_back_with_other_bytes(city: tuple[Running, U
 def test_line_16_an_answer_for_one_name_is_not_stored_under_another(city: tuple[Running, Upstream]) -> None:
     server, upstream = city
     upstream.fault("/simple/alias/", redirect=f"{upstream.url}simple/outer/")
+    upstream.fault("/registry/alias", redirect=f"{upstream.url}registry/outer")
     try:
         page = server.ask("/pypi/upstream/simple/alias/")
         assert page.status in (200, 404, 503)
         assert b"/files/alias/" not in page.body
+        for path in ("alias", "alias/-/alias-1.0.0.tgz", "alias/latest", "Outer", "OUTER"):
+            assert server.ask(f"/npm/upstream/{path}").status in (404, 503), path
         for name in ("Outer", "OUTER", "o.uter"):
             assert server.ask(f"/pypi/upstream/simple/{name}/").status == 301
     finally:
         upstream.heal()
     assert server.ask("/pypi/upstream/simple/outer/").text.count("outer-1.0.tar.gz</a>") == 1
+    assert server.ask("/npm/upstream/outer/-/outer-1.0.0.tgz").body == packed("outer")
 
 
 def test_line_21_an_upstream_commands_nothing(city: tuple[Running, Upstream]) -> None:

@@ -290,11 +290,11 @@ def test_60_a_packument_of_a_hundred_megabytes(tmp_path: Path) -> None:
 
 def test_60_a_document_beyond_all_bounds_is_refused(tmp_path: Path) -> None:
     with playing() as upstream:
-        upstream.fault("/r/bomb", bomb=900_000_000)
+        upstream.fault("/r/bomb", bomb=300_000_000)
         with running(tmp_path / "var", config=NONE + FRESH + proxy(upstream)) as server:
             before = resident(server)
             assert server.ask("/npm/up/bomb", timeout=60).status == 503
-            assert resident(server) - before < 700_000_000
+            assert resident(server) - before < 300_000_000
 
 
 def test_digests_of_what_is_served_are_those_of_the_index(server: Running, upstream: Upstream) -> None:

@@ -98,7 +98,7 @@ def test_10_a_time_that_is_none_invents_none(time: object) -> None:
     assert entry.published is None
 
 
-def test_26_old_packages_have_only_a_sha1() -> None:
+def test_old_packages_have_only_a_sha1() -> None:
     digest = "AB" * 20
     assert one(shasum=digest).digests == {"sha1": digest.lower()}
 
