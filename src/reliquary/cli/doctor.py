@@ -210,8 +210,8 @@ async def upstreams(settings: Settings, specs: Sequence[RepositorySpec]) -> list
 async def _ask(client: HttpUpstream, format: str, title: str) -> list[Check]:
     known = formats()
     url = client.base
-    if format in known:
-        url = known[format].locate(known[format].pages("")[0], client.base) or client.base
+    if format in known and (roots := known[format].pages("")):
+        url = known[format].locate(roots[0], client.base) or client.base
     begun = time.monotonic()
     try:
         date = await _either(lambda method: _date(client, url, method))

@@ -168,7 +168,7 @@ def test_old_dumps_are_refused_without_work() -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "p"), ("DELETE", "p"), ("PATCH", "p"), ("PUT", "p/-/p-1.0.0.tgz"), ("DELETE", "p/-/p-1.0.0.tgz"),
+    [("POST", "p"), ("DELETE", "p"), ("PATCH", "p"), ("PUT", "p/-/p-1.0.0.tgz"), ("DELETE", "p/-"),
      ("POST", "-/v1/search"), ("GET", "-/npm/v1/security/audits"), ("PUT", ""), ("GET", "p/a/b"), ("GET", "@s")],
 )  # fmt: skip
 def test_nothing_is_there(method: str, path: str) -> None:

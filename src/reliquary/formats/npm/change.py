@@ -14,6 +14,8 @@ from reliquary.formats.npm import assembling, document, keys, names, tags, views
 from reliquary.formats.verbs import Incoming, Reply, Shelf
 from reliquary.types import Action, Entry
 
+REASON = 65_536
+"""Bytes of the words of a deprecation."""
 OWNER = 65_536
 """Bytes of a question about one owner."""
 
@@ -155,18 +157,48 @@ async def delete_package(incoming: Incoming, shelf: Shelf) -> Reply:
 
 
 async def delete_tarball(incoming: Incoming, shelf: Shelf) -> Reply:
-    """DELETE ``/{package}/-/{file}/-rev/{rev}``: npm sends it after the document without the version,
-    which removed the tarball too; 404 is as good to it."""
+    """DELETE ``/{package}/-/{file}``, with or without ``/-rev/{rev}``: npm sends it after the document without
+    the version, which removed the tarball too; 404 is as good to it."""
     name = views.named(incoming)
-    path = views.behind(incoming).removeprefix("-/").rpartition("/-rev/")[0]
+    path = views.behind(incoming).removeprefix("-/").partition("/-rev/")[0]
     version = names.version_of(name, path)
     key = keys.tarball(name, version or "")
     entry = await shelf.entry(key) if version is not None else None
     if entry is None:
         raise NotHere(f"{shelf.repository} has no tarball {names.shown(path)}")
-    entries = [each for each in await shelf.entries(name) if each.listed]
-    await remove(shelf, name, entries, await shelf.properties(name), [entry])
+    await _remove_one(shelf, entry)
     return views.reply({"ok": True})
+
+
+async def _remove_one(shelf: Shelf, entry: Entry) -> None:
+    entries = [each for each in await shelf.entries(entry.name) if each.listed]
+    await remove(shelf, entry.name, entries, await shelf.properties(entry.name), [entry])
+
+
+async def delete_version(incoming: Incoming, shelf: Shelf) -> Reply:
+    """DELETE ``/manage/{package}/{version}``: our own verb, for the API and the command line."""
+    await _remove_one(shelf, await _version(shelf, views.named(incoming, 1), views.behind(incoming, 1)))
+    return Reply(204)
+
+
+async def yank(incoming: Incoming, shelf: Shelf) -> Reply:
+    """PUT ``/manage/{package}/{version}/yank`` with a reason, DELETE to take it back: a deprecation."""
+    name, version = views.named(incoming, 1), views.behind(incoming, 1).removesuffix("/yank")
+    entry = await _version(shelf, name, version)
+    wanted: object = None
+    if incoming.method == "PUT":
+        wanted = (await incoming.body(REASON)).decode("utf-8", "replace").strip() or True
+    told = {**orjson.loads(views.manifest(entry)), "deprecated": wanted}
+    if changed := _deprecations({entry.version: told}, [entry]):
+        await shelf.update(changed, "deprecate", properties={"modified": tags.stamp(shelf.now)})
+    return Reply(204)
+
+
+async def _version(shelf: Shelf, name: str, version: str) -> Entry:
+    entry = await shelf.entry(keys.tarball(name, version))
+    if entry is None:
+        raise NotHere(f"{shelf.repository} has no version {names.shown(version)} of {names.shown(name)}")
+    return entry
 
 
 async def put_owner(incoming: Incoming, shelf: Shelf) -> Reply:

@@ -26,6 +26,8 @@ def match(method: str, segments: tuple[str, ...], query: Mapping[str, str]) -> M
         return None
     if parts[0] == "-":
         return services.match(method, parts[1:])
+    if parts[0] == "manage" and (found := _manage(method, parts[1:])) is not None:
+        return found
     name, rest = keys.split_name(parts)
     if not names.valid(name):
         return None
@@ -76,11 +78,27 @@ def _put(name: str, rest: list[str]) -> Match | None:
     return None
 
 
+def _manage(method: str, parts: list[str]) -> Call | None:
+    """Our own verbs: ``manage/{package}/{version}`` and ``.../yank``. No client of npm asks so much of a package that
+    is called manage."""
+    if len(parts) < 2 or parts[0].startswith("-"):
+        return None
+    name, rest = keys.split_name(parts)
+    if not names.valid(name):
+        return None
+    match method, rest:
+        case "DELETE", [_]:
+            return Call(Action.DELETE, change.delete_version, name=name, scope=name)
+        case "PUT" | "DELETE", [_, "yank"]:
+            return Call(Action.PUBLISH, change.yank, name=name, scope=name)
+    return None
+
+
 def _delete(name: str, rest: list[str]) -> Match | None:
     match rest:
         case ["-rev", _]:
             return Call(Action.DELETE, change.delete_package, name=name, scope=name)
-        case ["-", *inner, "-rev", _] if inner:
+        case ["-", *inner] if inner:
             return Call(Action.DELETE, change.delete_tarball, name=name, scope=name)
     return None
 

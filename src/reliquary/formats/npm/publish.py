@@ -81,6 +81,7 @@ async def put(incoming: Incoming, shelf: Shelf) -> Reply:
     try:
         found = await document.split(chunks, parcel.take)
         name = views.named(incoming)
+        await shelf.permit(Action.PUBLISH, name)  # at an address that could be a tarball's the name was not asked for
         if found.get("name", found.get("_id", name)) != name:
             raise Malformed(f"the document is of another package than the address, {names.shown(name)}")
         if not parcel.tarballs:
