@@ -204,11 +204,16 @@ def writes(format: str, name: str = "demo") -> list[tuple[str, str]]:
             ("POST", f"-/package/{name}/dist-tags"),
             ("PUT", f"-/package/{name}/dist-tags/next"),
             ("DELETE", f"-/package/{name}/dist-tags/next"),
+            ("PUT", f"-/package/{name}/owners"),
+            ("DELETE", f"-/package/{name}/owners/ann"),
             ("POST", f"-/package/{name}/access"),
             ("POST", "-/npm/v1/security/advisories/bulk"),
             ("POST", "-/npm/v1/security/audits"),
             ("POST", "-/npm/v1/security/audits/quick"),
             ("DELETE", f"{name}/-/{name}-1.0.0.tgz/-rev/1-x"),
+            ("PUT", f"manage/{name}/1.0.0/yank"),
+            ("DELETE", f"manage/{name}/1.0.0/yank"),
+            ("DELETE", f"manage/{name}/1.0.0"),
             ("DELETE", f"{name}/-rev/1-x"),
         ]
     return [

@@ -127,6 +127,7 @@ QUERIES = [
     ("/npm/{}/", "POST", "-/npm/v1/security/advisories/bulk", DUMP, None, 200),
     ("/npm/{}/", "POST", "-/npm/v1/security/audits", DUMP, None, 200),
 ]
+OWNERS = b'{"_id": "demo", "maintainers": [{"name": "ann"}]}'
 OPEN = ["-/ping", "-/whoami", "-/npm/v1/user", "-/npm/v1/tokens", "-/user/org.couchdb.user:admin", "-/v1/done/x"]
 """Questions about the asker's account, which need no right to what is in a repository."""
 DEPRECATED = json.dumps(
@@ -144,21 +145,18 @@ VERBS = [
     ("/npm/{}/", "PUT", "demo", published("demo", "2.0.0"), Action.PUBLISH, "demo", 201),
     ("/npm/{}/", "PUT", "demo-3.0.0.tgz", packed("demo", "3.0.0"), Action.PUBLISH, "demo", 201),
     ("/npm/{}/", "PUT", "demo", DEPRECATED, Action.PUBLISH, "demo", 201),
-    (
-        "/npm/{}/",
-        "PUT",
-        "demo/-rev/1-x",
-        b'{"_id": "demo", "maintainers": [{"name": "a"}]}',
-        Action.PUBLISH,
-        "demo",
-        201,
-    ),
+    ("/npm/{}/", "PUT", "demo/-rev/1-x", OWNERS, Action.PUBLISH, "demo", 409),
+    ("/npm/{}/", "PUT", "-/package/demo/owners", b'{"user": "ann"}', Action.PUBLISH, "demo", 201),
+    ("/npm/{}/", "DELETE", "-/package/demo/owners/ann", b"", Action.PUBLISH, "demo", 201),
+    ("/npm/{}/", "PUT", "manage/demo/1.0.0/yank", b"old", Action.PUBLISH, "demo", 204),
+    ("/npm/{}/", "DELETE", "manage/demo/1.0.0/yank", b"", Action.PUBLISH, "demo", 204),
     ("/npm/{}/", "PUT", "demo/next", b'"1.0.0"', Action.PUBLISH, "demo", 201),
     ("/npm/{}/", "PUT", "-/package/demo/dist-tags/more", b'"1.0.0"', Action.PUBLISH, "demo", 201),
     ("/npm/{}/", "PUT", "-/package/demo/dist-tags", b'{"next": "1.0.0"}', Action.PUBLISH, "demo", 201),
     ("/npm/{}/", "DELETE", "-/package/demo/dist-tags/next", b"", Action.PUBLISH, "demo", 200),
     ("/npm/{}/", "POST", "-/package/demo/access", b"{}", Action.ADMIN, "demo", 403),
     ("/npm/{}/", "DELETE", "demo/-/demo-2.0.0.tgz/-rev/1-x", b"", Action.DELETE, "demo", 200),
+    ("/npm/{}/", "DELETE", "manage/demo/3.0.0", b"", Action.DELETE, "demo", 204),
     ("/npm/{}/", "DELETE", "demo/-rev/1-x", b"", Action.DELETE, "demo", 200),
     ("/generic/{}/", "PUT", "near/y.bin", b"y", Action.PUBLISH, "near/y.bin", 201),
     ("/generic/{}/", "DELETE", "near/x.bin", b"", Action.DELETE, "near/x.bin", 204),

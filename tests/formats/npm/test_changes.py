@@ -109,6 +109,24 @@ def test_16_owners_change_without_versions(server: Running) -> None:
     assert full(server, "owned")["maintainers"] == owners
 
 
+@pytest.mark.parametrize("name", ["kept-by", "@kept/by"])
+def test_owners_come_and_go_one_by_one(server: Running, name: str) -> None:
+    laid(server, name)
+    path = f"-/package/{escaped(name)}/owners"
+    assert put(server, path, {"user": "ann"}).status in (200, 201)
+    assert [each["name"] for each in full(server, name)["maintainers"]] == ["admin", "ann"]
+    assert delete(server, f"{path}/admin").status in (200, 201)
+    for at in ("local", "main"):
+        assert [each["name"] for each in full(server, name, at=at)["maintainers"]] == ["ann"]
+    assert delete(server, f"{path}/ann").status in (400, 403, 409)
+    bad: list[object] = [{}, {"user": ""}, {"user": 7}, [], "ann"]
+    for wrong in bad:
+        assert put(server, path, wrong).status == 400
+    assert put(server, path, {"user": "b\0c"}).status in (201, 400)
+    owners = [each["name"] for each in full(server, name)["maintainers"]]
+    assert "ann" in owners and not any("\0" in each for each in owners)
+
+
 def test_stars_are_the_askers_own(server: Running) -> None:
     document = laid(server, "starred")
     sent = {"_id": "starred", "_rev": document["_rev"], "users": {"admin": True, "ann": True, "evil": True}}
