@@ -147,6 +147,7 @@ class Reading:
         entries: its files, sidecars that it advertises included (``listed`` false).
         names: child names, for a page that lists names (`PageKey.children`).
         properties: facts on the package (status, serial), text to text, that are asked for by name.
+        dated: when the document was last changed, as far as it says.
         weight: what it costs to remember beyond its entries, in entries.
         about: what else its pages say beside its files; read from the document each time, never
             written elsewhere.
@@ -156,6 +157,7 @@ class Reading:
     names: Sequence[str] = ()
     properties: Mapping[str, str] = field(default_factory=dict)
     about: Mapping[str, str] = field(default_factory=dict)
+    dated: datetime | None = None
     weight: int = 0
 
 

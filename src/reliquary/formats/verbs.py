@@ -233,7 +233,8 @@ class Shelf(Protocol):
         """The package's files, sidecars included; empty when there is no such package."""
 
     async def entry(self, key: FileKey) -> Entry | None:
-        """One file, as far as the index knows it; None when there is no such file. Raises Unavailable."""
+        """One file, as far as the index knows it; of a group the first member's that has it. None when there is no
+        such file. Raises Unavailable."""
 
     async def serial(self, name: str) -> int:
         """The change that last touched the package, 0 when none did."""
@@ -241,6 +242,9 @@ class Shelf(Protocol):
     async def survey(self, fact: str) -> Sequence[tuple[str, str]]:
         """(name, value) of every package of which this fact is said, sorted by name; of a group all
         that its members say, the first one's where several know a name."""
+
+    def offers(self, name: str) -> bool:
+        """Whether a package that an upstream tells of may be shown here: rules may forbid it."""
 
     async def names(self) -> Sequence[tuple[str, int]]:
         """Every package name with its serial, sorted."""

@@ -258,7 +258,10 @@ class Group(Projection):
             return await target.shelf(publisher, permit, call)
         screen = (*screen, *self._spec.rules)
         if call.name is not None:
-            return await (await self._holder(call.name)).shelf(publisher, permit, call, screen)
+            holder = await self._holder(call.name)
+            rest = [member for member in await self.chosen(call.name) if member is not holder]
+            others = [await member.shelf(publisher, permit, call, screen) for member in rest]
+            return await holder.shelf(publisher, permit, call, screen, (*others, *beside))
         members = sorted(self.members, key=lambda member: member is not target)
         if not members:
             raise NotHere(f"{self._spec.title} has no members")

@@ -127,6 +127,10 @@ class Proxy(Projection):
             await self.refresh(key, state.checked_at if state else NEVER)
             return Freshness(now + life)
         age = (self._context.now() - state.checked_at).total_seconds()
+        if not self._current(key, state):
+            # Another upstream was configured since: what the old one said may lead nowhere.
+            fresh = await self._refresh_quietly(key, state.checked_at)
+            return Freshness(now + life) if fresh else Freshness(now + AGAIN, stale=True)
         if 0 <= age < life:
             return Freshness(now + life - age, stale=state.gone_at is not None)
         if age < life + self._context.limits.stale_for:
@@ -135,6 +139,10 @@ class Proxy(Projection):
         if not await self._refresh_quietly(key, state.checked_at):
             return Freshness(now + AGAIN, stale=True)
         return self._fresh.get(key.path, Freshness(now + life))
+
+    def _current(self, key: PageKey, state: UpstreamState) -> bool:
+        """Whether what is kept of a page came from an upstream that is still asked."""
+        return any(self._format.locate(key, upstream.base) == state.url for upstream in self._upstreams)
 
     async def _refresh_quietly(self, key: PageKey, seen: datetime) -> bool:
         """Refresh; False when the upstream did not tell and what we have stays."""
@@ -217,7 +225,12 @@ class Proxy(Projection):
             await self._confirm(key, fresh)
             return
         held = await self._context.lists.read(source, partial(self.read, key))
-        absorption = Absorption(self._spec.title, self._format, held, await self.held(key, state), now)
+        earlier = await self.held(key, state)
+        if state is not None and earlier is not None and _older(held, earlier):
+            log.warning("upstream sent an older page", repository=self._spec.title, page=key.path)
+            await self._confirm(key, state)
+            return
+        absorption = Absorption(self._spec.title, self._format, held, earlier, now)
         await self._context.catalog.files.sync(
             self._spec.id,
             key.scope,
@@ -245,6 +258,9 @@ class Proxy(Projection):
             return found[0]
         for page in self._format.pages(key.scope):
             state = await self._context.catalog.pages.state(self._spec.id, page.path)
+            if state is not None and self._upstreams and not self._current(page, state):
+                await self.settle(page)
+                state = await self._context.catalog.pages.state(self._spec.id, page.path)
             if state is None or state.body is None:
                 continue
             entry = await self._entry(page, state, key)
@@ -455,3 +471,9 @@ def _validators(state: UpstreamState | None, url: str) -> Validators | None:
     if state is None or state.status != 200 or state.url != url or not (state.etag or state.modified):
         return None
     return Validators(state.etag, state.modified)
+
+
+def _older(new: Held, known: Held) -> bool:
+    """Whether a document is of an earlier day than the one that is kept: a node of the upstream that lags behind."""
+    fresh, kept = new.reading.dated, known.reading.dated
+    return fresh is not None and kept is not None and fresh < kept

@@ -120,8 +120,18 @@ class _Shelf:
         return [known(row) for row in rows]
 
     async def entry(self, key: FileKey) -> Entry | None:
+        found = await self._entry(key)
+        for other in self._beside if found is None else ():
+            if (found := await other.entry(key)) is not None:
+                break
+        return found
+
+    async def _entry(self, key: FileKey) -> Entry | None:
         rows = await self._context.catalog.files.find([self._spec.id], key.path)
         return known(rows[0]) if rows else None
+
+    def offers(self, name: str) -> bool:
+        return any(other.offers(name) for other in self._beside)
 
     async def serial(self, name: str) -> int:
         return await self._context.catalog.packages.serial([self._spec.id], name)
@@ -382,14 +392,19 @@ class ProxyShelf(_Shelf):
         self._proxy = repository
 
     def _shows(self, name: str) -> bool:
-        return super()._shows(name) and rules.admits(self._spec.rules, name)
+        # What a group keeps for its own members is not taken from a proxy, whatever that knows of it.
+        kept = rules.verdict(self._screen, name) is Verdict.OWNED
+        return not kept and super()._shows(name) and rules.admits(self._spec.rules, name)
+
+    def offers(self, name: str) -> bool:
+        return self._shows(name) or super().offers(name)
 
     async def entries(self, name: str) -> Sequence[Entry]:
         for page in self._proxy.format.pages(name):
             await self._proxy.settle(page)
         return [known(row) for row in await self._proxy.rows(name)]
 
-    async def entry(self, key: FileKey) -> Entry | None:
+    async def _entry(self, key: FileKey) -> Entry | None:
         for page in self._proxy.format.pages(key.scope):
             try:
                 await self._proxy.settle(page)

@@ -64,6 +64,8 @@ def origin(scope: Mapping[str, Any], headers: Mapping[str, str], trust: Trust) -
     forwarded = headers.get("x-forwarded-proto", "").strip().lower()
     if forwarded in ("http", "https") and trust.trusts(_peer(scope)):
         scheme = forwarded
+    # A standard port is not part of an origin, and npm compares addresses letter by letter.
+    host = host.removesuffix(":443" if scheme == "https" else ":80")
     return f"{scheme}://{host}{prefix(scope, headers, trust)}/"
 
 

@@ -78,6 +78,9 @@ class MemoryShelf:
     async def survey(self, fact: str) -> Sequence[tuple[str, str]]:
         return sorted((name, facts[fact]) for name, facts in self.facts.items() if fact in facts)
 
+    def offers(self, name: str) -> bool:
+        return True
+
     async def names(self) -> Sequence[tuple[str, int]]:
         there = {entry.name for entry, _ in self.rows.values()}
         found = {name: serial for name, _, _, _, serial in self.events if name in there}

@@ -12,7 +12,7 @@ from reliquary.errors import Malformed
 from reliquary.formats.base import FileKey, PageKey, Reading, Source
 from reliquary.formats.npm import keys, members, names, summary
 from reliquary.formats.npm.members import Bytes
-from reliquary.formats.npm.versions import Versions
+from reliquary.formats.npm.versions import Versions, moment
 from reliquary.types import Entry
 
 HEAVY = 500
@@ -49,6 +49,7 @@ def read(key: PageKey, source: Source, file: FileKey | None = None) -> Reading:
         Versions(key.name, versions, times, source.url),
         properties=summary.of_packument(key.name, document, newest, times.get(str(latest))),
         about=_about(document, tags, times, versions),
+        dated=moment(members.value(times.get("modified"), str)),
         weight=len(source.body) // HEAVY,
     )
 

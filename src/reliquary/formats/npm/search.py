@@ -95,7 +95,8 @@ async def _upstreams(incoming: Incoming, shelf: Shelf, text: str, most: int) -> 
         objects = [each for each in members.value(answer.get("objects"), list) or () if _whole(each)]
         total += max(count, len(objects))
         for each in objects:
-            found.setdefault(each["package"]["name"], each)
+            if shelf.offers(each["package"]["name"]):
+                found.setdefault(each["package"]["name"], each)
     return list(found.values()), total
 
 
