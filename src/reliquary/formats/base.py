@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import IO, Protocol, TypeAlias
+from typing import IO, Protocol, TypeAlias, runtime_checkable
 
 from reliquary.errors import ReliquaryError
 from reliquary.formats.verbs import Incoming, Reply, Shelf
@@ -137,6 +137,18 @@ class Source:
     content_type: str
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Compact(Protocol):
+    """Entries of a `Reading` that a format makes one by one, when they are asked for: what most
+    pages need of them is there without."""
+
+    def keys(self) -> Sequence[str]:
+        """The keys of all entries, in their order."""
+
+    def listed(self, media: str) -> Sequence[tuple[str, str, str, str, bytes]]:
+        """Of each listed entry key, name, file name, version, and its fragment in a media type."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,18 +7,18 @@ kept, packed, and rows stand only for files that are here, were here, or came be
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import orjson
 from backports import zstd
 
 from reliquary.blobs.base import BlobStore
 from reliquary.errors import Broken, Malformed, NotHere, Unavailable
-from reliquary.formats.base import FileKey, Format, Reading, Source
+from reliquary.formats.base import Compact, FileKey, Format, Reading, Source
 from reliquary.repositories.base import Row
 from reliquary.repositories.labour import Labour
 from reliquary.repositories.rows import etag_of
@@ -33,18 +33,6 @@ class Read(Protocol):
     """A format's `read` of one page."""
 
     def __call__(self, source: Source, file: FileKey | None = None) -> Reading: ...
-
-
-@runtime_checkable
-class Compact(Protocol):
-    """Entries of a `Reading` that a format makes one by one, when they are asked for: what most
-    pages need of them is there without."""
-
-    def keys(self) -> Sequence[str]:
-        """The keys of all entries, in their order."""
-
-    def listed(self, media: str) -> Sequence[tuple[str, str, str, str, bytes]]:
-        """Of each listed entry key, name, file name, version, and its fragment in a media type."""
 
 
 LIGHT = 65_536

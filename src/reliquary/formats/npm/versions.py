@@ -37,7 +37,7 @@ _DIST = msgspec.json.Decoder(_Dist)
 
 
 class Versions(Sequence[Entry]):
-    """Implements `reliquary.repositories.lists.Compact`; equal to another of the same text.
+    """Implements `reliquary.formats.base.Compact`; equal to another of the same text.
 
     Args:
         name: the package.
