@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reliquary.errors import Malformed
-from reliquary.formats.base import FileKey, PageKey, Reading, Source
+from reliquary.formats.base import Compact, FileKey, PageKey, Reading, Source
 from reliquary.formats.pypi import FORMAT
 from reliquary.formats.pypi.links import Links
 from reliquary.formats.pypi.negotiate import HTML, JSON_V1
-from reliquary.repositories.lists import Compact, Held
+from reliquary.repositories.lists import Held
 
 PAGE = PageKey("simple/my-demo/", "my-demo", "my-demo")
 URL = "https://index.example/simple/my-demo/"
