@@ -9,8 +9,9 @@ from reliquary.formats.base import Call, FileKey, Format, PageKey
 from reliquary.formats.verbs import Shelf
 from reliquary.repositories.base import Contents, FileHit, Freshness, Permit, Repository, Row, Stored
 from reliquary.repositories.context import Context
+from reliquary.repositories.looking import visible
 from reliquary.repositories.projection import Projection
-from reliquary.repositories.shelf import HostedShelf, visible
+from reliquary.repositories.shelf import HostedShelf
 from reliquary.types import RepositorySpec, Rule, StoredFile
 
 

@@ -25,8 +25,8 @@ from reliquary.repositories.context import Context
 from reliquary.repositories.filling import Filling
 from reliquary.repositories.flight import turn
 from reliquary.repositories.lists import Held, row_of, unfetched
+from reliquary.repositories.passing import ProxyShelf
 from reliquary.repositories.projection import HEAVY, Projection
-from reliquary.repositories.shelf import ProxyShelf
 from reliquary.types import Action, Entry, RepositorySpec, Rule, StoredFile, UpstreamState
 from reliquary.upstream.base import Document, Missing, Unchanged, Upstream, Validators
 

@@ -1,46 +1,26 @@
-"""Shelves: what verbs and queries may do with a repository."""
+"""The shelf of a hosted repository: what verbs may do with it."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING
 
 from reliquary.blobs.base import Writer
-from reliquary.catalog.publishing import TOMBSTONE
 from reliquary.catalog.records import Facts, NewEvent, NewFile, Touched
-from reliquary.errors import CannotTell, Full, NotHere, TooLarge, Unavailable, WrongMethod
+from reliquary.errors import CannotTell, Full, TooLarge
 from reliquary.failpoints import reach
-from reliquary.formats.base import FileKey, Format
-from reliquary.formats.verbs import PublicKey, Received, Reply, Shelf
-from reliquary.repositories import rules
-from reliquary.repositories.base import Permit, Repository
+from reliquary.formats.verbs import Received, Shelf
+from reliquary.repositories.base import Permit
 from reliquary.repositories.context import Context
+from reliquary.repositories.looking import LookingShelf
 from reliquary.repositories.rows import new_file
-from reliquary.types import NOTHING, Action, Digests, Entry, Rule, StoredFile, Verdict
-from reliquary.upstream.base import Document
+from reliquary.types import NOTHING, Digests, Entry, Rule
 
 if TYPE_CHECKING:
     from reliquary.repositories.hosted import Hosted
-    from reliquary.repositories.proxy import Proxy
-
-T = TypeVar("T")
-FORWARDED = 33_554_432
-"""Bytes that a passed-on upstream answer may have."""
-
-
-def visible(properties: Mapping[str, str]) -> dict[str, str]:
-    """The properties that formats may see: not those that remember removed file names."""
-    return {name: value for name, value in properties.items() if not name.startswith(TOMBSTONE)}
-
-
-def known(row: StoredFile) -> Entry:
-    """A row's entry, with the size of its bytes where they are here."""
-    return replace(row.entry, size=row.entry.size if row.blob is None else row.size)
 
 
 class _Written:
@@ -68,135 +48,7 @@ class _Written:
             await self.writer.abort()
 
 
-class _Shelf:
-    """What every shelf can do: look.
-
-    ``beside``: shelves of the other members of a group, which questions about no name in
-    particular are put to as well.
-    """
-
-    def __init__(
-        self,
-        repository: Repository,
-        context: Context,
-        publisher: str | None,
-        permit: Permit,
-        screen: Sequence[Rule] = (),
-        beside: Sequence[Shelf] = (),
-    ) -> None:
-        self._beside = tuple(beside)
-        self._screen = tuple(screen)
-        self._spec = repository.spec
-        self._format: Format = repository.format
-        self._context = context
-        self._publisher = publisher
-        self._permit = permit
-
-    @property
-    def repository(self) -> str:
-        return self._spec.title
-
-    @property
-    def public(self) -> bool:
-        return self._spec.anonymous_read
-
-    @property
-    def publisher(self) -> str | None:
-        return self._publisher
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        return self._spec.options
-
-    @property
-    def now(self) -> datetime:
-        return self._context.now()
-
-    async def permit(self, action: Action, name: str) -> None:
-        await self._permit(self._spec, action, name)
-
-    async def entries(self, name: str) -> Sequence[Entry]:
-        rows = await self._context.catalog.files.of_package(self._spec.id, name)
-        return [known(row) for row in rows]
-
-    async def entry(self, key: FileKey) -> Entry | None:
-        found = await self._entry(key)
-        for other in self._beside if found is None else ():
-            if (found := await other.entry(key)) is not None:
-                break
-        return found
-
-    async def _entry(self, key: FileKey) -> Entry | None:
-        rows = await self._context.catalog.files.find([self._spec.id], key.path)
-        return known(rows[0]) if rows else None
-
-    def offers(self, name: str) -> bool:
-        return any(other.offers(name) for other in self._beside)
-
-    async def serial(self, name: str) -> int:
-        return await self._context.catalog.packages.serial([self._spec.id], name)
-
-    async def survey(self, fact: str) -> Sequence[tuple[str, str]]:
-        told = await self._context.catalog.packages.facts(self._spec.id, fact)
-        found = {name: value for name, value in told if self._shows(name)}
-        for other in self._beside:
-            for name, value in await other.survey(fact):
-                found.setdefault(name, value)
-        return sorted(found.items())
-
-    async def names(self) -> Sequence[tuple[str, int]]:
-        found = await self._context.catalog.packages.packages(self._spec.id)
-        return [(name, serial) for name, serial in found if self._shows(name)]
-
-    def _shows(self, name: str) -> bool:
-        return rules.verdict(self._screen, name) is not Verdict.DENY
-
-    async def changes(self, since: int) -> Sequence[tuple[str, str, int, str, int]]:
-        rows = await self._context.catalog.events.since(self._spec.id, since, 50_000)
-        return [
-            (row.name, row.version, int(row.at.timestamp()), row.action, row.serial)
-            for row in rows
-            if self._shows(row.name)
-        ]
-
-    async def properties(self, name: str) -> Mapping[str, str]:
-        return visible(await self._context.catalog.packages.properties(self._spec.id, name))
-
-    async def read(self, key: str, limit: int = 1_048_576) -> bytes:
-        rows = await self._context.catalog.files.find([self._spec.id], key)
-        if not rows or rows[0].blob is None or (rows[0].size or 0) > limit:
-            raise NotHere(f"{self._spec.title} has no stored file {key}")
-        return b"".join([chunk async for chunk in self._context.store.read(rows[0].blob)])
-
-    async def inspect(self, look: Callable[[], T]) -> T:
-        return await asyncio.to_thread(look)
-
-    async def ask(
-        self, path: str, headers: Mapping[str, str] = NOTHING, *, body: bytes | None = None
-    ) -> Sequence[Reply]:
-        replies: list[Reply] = []
-        with suppress(NotHere, Unavailable):
-            replies.append(await self._pass_on(path, headers, body, aside=True))
-        for other in self._beside:
-            replies += await other.ask(path, headers, body=body)
-        return replies
-
-    async def _pass_on(
-        self, path: str, headers: Mapping[str, str], body: bytes | None = None, *, aside: bool = False
-    ) -> Reply:
-        raise NotHere(f"{self._spec.title} has no upstream")
-
-    async def forward(self, path: str, headers: Mapping[str, str]) -> Reply:
-        return await self._pass_on(path, headers)
-
-    async def sign(self, data: bytes) -> tuple[str, str]:
-        return await self._context.signing.sign(self._format.name, data)
-
-    async def keys(self) -> Sequence[PublicKey]:
-        return await self._context.signing.keys(self._format.name)
-
-
-class HostedShelf(_Shelf):
+class HostedShelf(LookingShelf):
     """Implements `reliquary.formats.verbs.Shelf` for a hosted repository."""
 
     hosted = True
@@ -372,113 +224,3 @@ class HostedShelf(_Shelf):
 
     def _event(self, action: str, name: str, version: str = "", filename: str = "") -> NewEvent:
         return NewEvent(action=action, name=name, version=version, filename=filename, actor=self._publisher)
-
-
-class ProxyShelf(_Shelf):
-    """Implements `reliquary.formats.verbs.Shelf` for a proxy: reads, and questions passed on."""
-
-    hosted = False
-
-    def __init__(
-        self,
-        repository: Proxy,
-        context: Context,
-        publisher: str | None,
-        permit: Permit,
-        screen: Sequence[Rule] = (),
-        beside: Sequence[Shelf] = (),
-    ) -> None:
-        super().__init__(repository, context, publisher, permit, screen, beside)
-        self._proxy = repository
-
-    def _shows(self, name: str) -> bool:
-        # What a group keeps for its own members is not taken from a proxy, whatever that knows of it.
-        kept = rules.verdict(self._screen, name) is Verdict.OWNED
-        return not kept and super()._shows(name) and rules.admits(self._spec.rules, name)
-
-    def offers(self, name: str) -> bool:
-        return self._shows(name) or super().offers(name)
-
-    async def entries(self, name: str) -> Sequence[Entry]:
-        for page in self._proxy.format.pages(name):
-            await self._proxy.settle(page)
-        return [known(row) for row in await self._proxy.rows(name)]
-
-    async def _entry(self, key: FileKey) -> Entry | None:
-        for page in self._proxy.format.pages(key.scope):
-            try:
-                await self._proxy.settle(page)
-            except NotHere:
-                return None
-        row = await self._proxy.known(key)
-        return known(row) if row is not None else None
-
-    async def properties(self, name: str) -> Mapping[str, str]:
-        """What the settled page says of the package, too."""
-        said: dict[str, str] = {}
-        for page in self._proxy.format.pages(name):
-            said |= await self._proxy.said(page)
-        return {**await super().properties(name), **said}
-
-    async def _pass_on(
-        self, path: str, headers: Mapping[str, str], body: bytes | None = None, *, aside: bool = False
-    ) -> Reply:
-        """Ask each upstream in turn.
-
-        Args:
-            aside: one that did not answer such a question usably is not asked it again for a while.
-        """
-        proxy, about = self._proxy, path.partition("?")[0]
-        if not aside:
-            return await self._put_to(path, headers, body)
-        if proxy.unanswered.get(about, 0.0) > self._context.monotonic():
-            raise NotHere(f"the upstream of {self._spec.title} has just not answered {about}")
-        try:
-            return await self._put_to(path, headers, body, aside=True)
-        except (NotHere, Unavailable):
-            if len(proxy.unanswered) > 1000:
-                proxy.unanswered.clear()
-            proxy.unanswered[about] = self._context.monotonic() + self._context.limits.negative_life
-            raise
-
-    async def _put_to(self, path: str, headers: Mapping[str, str], body: bytes | None, *, aside: bool = False) -> Reply:
-        sent = {name: value for name, value in headers.items() if name == "accept"}
-        for upstream in self._proxy.upstreams:
-            url = self._format.question(path, upstream.base)
-            outcome = await upstream.fetch(url, headers=sent, limit=FORWARDED, body=body, aside=aside)
-            if isinstance(outcome, Document):
-                kind = outcome.headers.get("content-type", "application/octet-stream")
-                return Reply(200, outcome.body, kind)
-        raise NotHere(f"the upstream of {self._spec.title} has no {path}")
-
-    def _refuse(self) -> WrongMethod:
-        return WrongMethod(f"{self._spec.title} is a proxy: it takes no publishing")
-
-    async def set_properties(self, name: str, values: Mapping[str, str | None]) -> None:
-        raise self._refuse()
-
-    async def receive(
-        self, chunks: AsyncIterator[bytes], *, algorithms: Sequence[str] = (), limit: int | None = None
-    ) -> Received:
-        raise self._refuse()
-
-    async def add(
-        self,
-        additions: Sequence[tuple[Entry, Received | bytes]],
-        *,
-        exclusive: bool = True,
-        replace: bool = False,
-        properties: Mapping[str, str | None] = NOTHING,
-        defaults: Mapping[str, str] = NOTHING,
-    ) -> bool:
-        raise self._refuse()
-
-    async def update(
-        self, entries: Sequence[Entry], action: str, *, properties: Mapping[str, str | None] = NOTHING
-    ) -> None:
-        raise self._refuse()
-
-    async def remove(
-        self, keys: Sequence[str], action: str = "remove", *, properties: Mapping[str, str | None] = NOTHING
-    ) -> int:
-        raise self._refuse()

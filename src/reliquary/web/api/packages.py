@@ -12,7 +12,7 @@ from reliquary.jobs import calls
 from reliquary.repositories import rules
 from reliquary.repositories.base import Repository
 from reliquary.repositories.group import Group
-from reliquary.repositories.shelf import visible
+from reliquary.repositories.looking import visible
 from reliquary.types import Action, Kind, RepositorySpec, StoredFile
 from reliquary.web.api import operations
 from reliquary.web.api.models import (
