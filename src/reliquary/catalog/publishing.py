@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reliquary.catalog.database import AnyRow, batches
@@ -151,7 +151,7 @@ async def remove(
             if row.listed and row.blob is not None:
                 await write_properties(connection, row.package_id, {TOMBSTONE + row.filename: row.blob})
     await delete_files(connection, [row.id for row in stored.values()])
-    if stored and facts is not None:
+    if stored and facts is not None and not (facts.clears and await _clear(connection, stored.values())):
         await _put_facts(connection, repository_id, facts)
     reach("remove.rows-deleted")
     await prune(connection, {row.package_id for row in stored.values()})
@@ -161,3 +161,17 @@ async def remove(
 async def _put_facts(connection: AsyncConnection, repository_id: int, facts: Facts) -> None:
     ids = await connection.run_sync(package_ids, repository_id, [facts.name])
     await connection.run_sync(put_facts, ids[facts.name], facts)
+
+
+async def _clear(connection: AsyncConnection, removed: Collection[AnyRow]) -> bool:
+    """Take all facts off packages that have no listed file left, but for those on removed files; whether there was
+    none left. A publish that came between asking and removing keeps what it said."""
+    ids = {row.package_id for row in removed}
+    listed = (
+        select(File.id).join(Version, Version.id == File.version_id).where(Version.package_id.in_(ids), File.listed)
+    )
+    if (await connection.execute(listed.limit(1))).first() is not None:
+        return False
+    facts = (Property.kind == PACKAGE, Property.owner_id.in_(ids), ~Property.name.startswith(TOMBSTONE))
+    await connection.execute(delete(Property).where(*facts))
+    return True

@@ -57,11 +57,13 @@ class Facts:
         name: the package.
         values: facts to write; None removes one.
         defaults: facts that are written only where there are none of that name.
+        clears: whether all facts go when no listed file is left, but for those on removed files.
     """
 
     name: str
     values: Mapping[str, str | None] = field(default_factory=dict)
     defaults: Mapping[str, str] = field(default_factory=dict)
+    clears: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,9 @@ def configure(settings: Settings) -> None:
     level = getattr(logging, settings.log_level.upper())
     last: Any = structlog.processors.JSONRenderer()
     if settings.log_format == "console":
-        last = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        # The usual formatter prints the values of local variables: passwords among them.
+        plain = structlog.dev.plain_traceback
+        last = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -243,8 +243,9 @@ class Shelf(Protocol):
         """(name, value) of every package of which this fact is said, sorted by name; of a group all
         that its members say, the first one's where several know a name."""
 
-    def offers(self, name: str) -> bool:
-        """Whether a package that an upstream tells of may be shown here: rules may forbid it."""
+    async def offered(self, names: set[str]) -> set[str]:
+        """Those of the names that upstreams may give here, and may be asked for: no hosted member of the group owns
+        them, and no rule forbids it."""
 
     async def names(self) -> Sequence[tuple[str, int]]:
         """Every package name with its serial, sorted."""
@@ -301,9 +302,18 @@ class Shelf(Protocol):
         ``action`` names the event."""
 
     async def remove(
-        self, keys: Sequence[str], action: str = "remove", *, properties: Mapping[str, str | None] = NOTHING
+        self,
+        keys: Sequence[str],
+        action: str = "remove",
+        *,
+        properties: Mapping[str, str | None] = NOTHING,
+        clears: bool = False,
     ) -> int:
-        """Remove files of one package by key, and write facts on it; returns how many were there."""
+        """Remove files of one package by key, and write facts on it; returns how many were there.
+
+        Args:
+            clears: all facts on the package go when no listed file of it is left.
+        """
 
     async def forward(self, path: str, headers: Mapping[str, str]) -> Reply:
         """Ask the upstream for ``path`` below its root and pass a small answer on; raises NotHere

@@ -108,6 +108,32 @@ class Freshness:
     partial: bool = False
 
 
+class Around(Protocol):
+    """A group, as a member's shelf sees it."""
+
+    async def open(self, names: set[str]) -> set[str]:
+        """Those of the names that upstreams may give here: no hosted member owns them, no rule forbids it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """What is around a shelf.
+
+    Args:
+        screen: rules of the groups that a question came through; names they deny stay unknown.
+        groups: these groups.
+        beside: the shelves of a group's other members, for what the first one does not know, and for questions about
+            no name in particular.
+    """
+
+    screen: tuple[Rule, ...] = ()
+    groups: tuple[Around, ...] = ()
+    beside: tuple[Shelf, ...] = ()
+
+
+ALONE = Company()
+
+
 class Repository(Protocol):
     """One repository as web, groups and jobs use it."""
 
@@ -146,14 +172,5 @@ class Repository(Protocol):
     def target(self) -> Repository | None:
         """The hosted repository that publishing here goes to, or None."""
 
-    async def shelf(
-        self,
-        publisher: str | None,
-        permit: Permit,
-        call: Call,
-        screen: Sequence[Rule] = (),
-        beside: Sequence[Shelf] = (),
-    ) -> Shelf:
-        """The shelf that a verb or query works on; raises WrongMethod where none can. ``screen``:
-        rules of the groups that the question came through; names they deny stay unknown. ``beside``:
-        the shelves of a group's other members, for questions about no name in particular."""
+    async def shelf(self, publisher: str | None, permit: Permit, call: Call, company: Company = ALONE) -> Shelf:
+        """The shelf that a verb or query works on; raises WrongMethod where none can."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -15,10 +16,10 @@ from reliquary.errors import NotHere, Unavailable, WrongMethod
 from reliquary.formats.base import Call, FileKey, Format, PageKey
 from reliquary.formats.verbs import Shelf
 from reliquary.repositories import rules
-from reliquary.repositories.base import Contents, FileHit, Freshness, Permit, Repository, Row
+from reliquary.repositories.base import ALONE, Company, Contents, FileHit, Freshness, Permit, Repository, Row
 from reliquary.repositories.context import Context
 from reliquary.repositories.projection import Projection
-from reliquary.types import Action, Kind, RepositorySpec, Rule, StoredFile, Verdict
+from reliquary.types import Action, Kind, RepositorySpec, StoredFile, Verdict
 
 log = structlog.get_logger("reliquary.group")
 DECIDED = "\0chosen "
@@ -243,30 +244,28 @@ class Group(Projection):
                 return found
         return None
 
-    async def shelf(
-        self,
-        publisher: str | None,
-        permit: Permit,
-        call: Call,
-        screen: Sequence[Rule] = (),
-        beside: Sequence[Shelf] = (),
-    ) -> Shelf:
+    async def shelf(self, publisher: str | None, permit: Permit, call: Call, company: Company = ALONE) -> Shelf:
         target = self.target()
         if call.action is not Action.READ:
             if target is None:
                 raise WrongMethod(f"{self._spec.title} has no hosted member to publish to")
             return await target.shelf(publisher, permit, call)
-        screen = (*screen, *self._spec.rules)
+        inside = Company((*company.screen, *self._spec.rules), (*company.groups, self))
         if call.name is not None:
             holder = await self._holder(call.name)
-            rest = [member for member in await self.chosen(call.name) if member is not holder]
-            others = [await member.shelf(publisher, permit, call, screen) for member in rest]
-            return await holder.shelf(publisher, permit, call, screen, (*others, *beside))
-        members = sorted(self.members, key=lambda member: member is not target)
+            members = [holder, *(member for member in await self.chosen(call.name) if member is not holder)]
+        else:
+            members = sorted(self.members, key=lambda member: member is not target)
         if not members:
             raise NotHere(f"{self._spec.title} has no members")
-        others = [await member.shelf(publisher, permit, call, screen) for member in members[1:]]
-        return await members[0].shelf(publisher, permit, call, screen, (*others, *beside))
+        others = [await member.shelf(publisher, permit, call, inside) for member in members[1:]]
+        inside = replace(inside, beside=(*others, *company.beside))
+        return await members[0].shelf(publisher, permit, call, inside)
+
+    async def open(self, names: set[str]) -> set[str]:
+        """Those of the names that upstreams may give here; see `reliquary.repositories.base.Around`."""
+        givers = await self.givers(names)
+        return {name for name in names if any(_foreign(member) for member in givers[name] or ())}
 
     async def _holder(self, name: str) -> Repository:
         """The member that answers questions about a package: its owner, else the first that has it.

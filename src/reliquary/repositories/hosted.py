@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from reliquary.errors import CannotTell, NotHere
 from reliquary.formats.base import Call, FileKey, Format, PageKey
 from reliquary.formats.verbs import Shelf
-from reliquary.repositories.base import Contents, FileHit, Freshness, Permit, Repository, Row, Stored
+from reliquary.repositories.base import ALONE, Company, Contents, FileHit, Freshness, Permit, Repository, Row, Stored
 from reliquary.repositories.context import Context
 from reliquary.repositories.looking import visible
 from reliquary.repositories.projection import Projection
 from reliquary.repositories.shelf import HostedShelf
-from reliquary.types import RepositorySpec, Rule, StoredFile
+from reliquary.types import RepositorySpec, StoredFile
 
 
 class Hosted(Projection):
@@ -79,12 +79,5 @@ class Hosted(Projection):
     def target(self) -> Repository | None:
         return self
 
-    async def shelf(
-        self,
-        publisher: str | None,
-        permit: Permit,
-        call: Call,
-        screen: Sequence[Rule] = (),
-        beside: Sequence[Shelf] = (),
-    ) -> Shelf:
-        return HostedShelf(self, self._context, publisher, permit, screen, beside)
+    async def shelf(self, publisher: str | None, permit: Permit, call: Call, company: Company = ALONE) -> Shelf:
+        return HostedShelf(self, self._context, publisher, permit, company)

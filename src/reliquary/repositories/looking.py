@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 from reliquary.catalog.publishing import TOMBSTONE
 from reliquary.errors import NotHere, Unavailable
 from reliquary.formats.base import FileKey, Format
-from reliquary.formats.verbs import PublicKey, Reply, Shelf
+from reliquary.formats.verbs import PublicKey, Reply
 from reliquary.repositories import rules
-from reliquary.repositories.base import Permit, Repository
+from reliquary.repositories.base import ALONE, Company, Permit, Repository
 from reliquary.repositories.context import Context
-from reliquary.types import NOTHING, Action, Entry, Rule, StoredFile, Verdict
+from reliquary.types import NOTHING, Action, Entry, StoredFile, Verdict
 
 T = TypeVar("T")
 
@@ -32,11 +32,7 @@ def known(row: StoredFile) -> Entry:
 
 
 class LookingShelf:
-    """What every shelf can do: look.
-
-    ``beside``: shelves of the other members of a group, which questions about no name in
-    particular are put to as well.
-    """
+    """What every shelf can do: look."""
 
     def __init__(
         self,
@@ -44,11 +40,9 @@ class LookingShelf:
         context: Context,
         publisher: str | None,
         permit: Permit,
-        screen: Sequence[Rule] = (),
-        beside: Sequence[Shelf] = (),
+        company: Company = ALONE,
     ) -> None:
-        self._beside = tuple(beside)
-        self._screen = tuple(screen)
+        self._company = company
         self._spec = repository.spec
         self._format: Format = repository.format
         self._context = context
@@ -84,7 +78,7 @@ class LookingShelf:
 
     async def entry(self, key: FileKey) -> Entry | None:
         found = await self._entry(key)
-        for other in self._beside if found is None else ():
+        for other in self._company.beside if found is None else ():
             if (found := await other.entry(key)) is not None:
                 break
         return found
@@ -93,16 +87,20 @@ class LookingShelf:
         rows = await self._context.catalog.files.find([self._spec.id], key.path)
         return known(rows[0]) if rows else None
 
-    def offers(self, name: str) -> bool:
-        return any(other.offers(name) for other in self._beside)
+    async def offered(self, names: set[str]) -> set[str]:
+        found: set[str] = set()
+        for other in self._company.beside:
+            found |= await other.offered(names)
+        return found
 
     async def serial(self, name: str) -> int:
         return await self._context.catalog.packages.serial([self._spec.id], name)
 
     async def survey(self, fact: str) -> Sequence[tuple[str, str]]:
         told = await self._context.catalog.packages.facts(self._spec.id, fact)
-        found = {name: value for name, value in told if self._shows(name)}
-        for other in self._beside:
+        shown = await self._shown({name for name, _ in told})
+        found = {name: value for name, value in told if name in shown}
+        for other in self._company.beside:
             for name, value in await other.survey(fact):
                 found.setdefault(name, value)
         return sorted(found.items())
@@ -111,8 +109,12 @@ class LookingShelf:
         found = await self._context.catalog.packages.packages(self._spec.id)
         return [(name, serial) for name, serial in found if self._shows(name)]
 
+    async def _shown(self, names: set[str]) -> set[str]:
+        """Those of our names that may be told of."""
+        return {name for name in names if self._shows(name)}
+
     def _shows(self, name: str) -> bool:
-        return rules.verdict(self._screen, name) is not Verdict.DENY
+        return rules.verdict(self._company.screen, name) is not Verdict.DENY
 
     async def changes(self, since: int) -> Sequence[tuple[str, str, int, str, int]]:
         rows = await self._context.catalog.events.since(self._spec.id, since, 50_000)
@@ -140,7 +142,7 @@ class LookingShelf:
         replies: list[Reply] = []
         with suppress(NotHere, Unavailable):
             replies.append(await self._pass_on(path, headers, body, aside=True))
-        for other in self._beside:
+        for other in self._company.beside:
             replies += await other.ask(path, headers, body=body)
         return replies
 

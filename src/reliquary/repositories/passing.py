@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from reliquary.errors import NotHere, Unavailable, WrongMethod
+from reliquary.errors import NotHere, WrongMethod
 from reliquary.formats.base import FileKey
-from reliquary.formats.verbs import Received, Reply, Shelf
+from reliquary.formats.verbs import Received, Reply
 from reliquary.repositories import rules
-from reliquary.repositories.base import Permit
+from reliquary.repositories.base import ALONE, Company, Permit
 from reliquary.repositories.context import Context
 from reliquary.repositories.looking import LookingShelf, known
-from reliquary.types import NOTHING, Entry, Rule, Verdict
+from reliquary.types import NOTHING, Entry, Verdict
 from reliquary.upstream.base import Document
 
 if TYPE_CHECKING:
@@ -33,19 +33,24 @@ class ProxyShelf(LookingShelf):
         context: Context,
         publisher: str | None,
         permit: Permit,
-        screen: Sequence[Rule] = (),
-        beside: Sequence[Shelf] = (),
+        company: Company = ALONE,
     ) -> None:
-        super().__init__(repository, context, publisher, permit, screen, beside)
+        super().__init__(repository, context, publisher, permit, company)
         self._proxy = repository
 
     def _shows(self, name: str) -> bool:
         # What a group keeps for its own members is not taken from a proxy, whatever that knows of it.
-        kept = rules.verdict(self._screen, name) is Verdict.OWNED
+        kept = rules.verdict(self._company.screen, name) is Verdict.OWNED
         return not kept and super()._shows(name) and rules.admits(self._spec.rules, name)
 
-    def offers(self, name: str) -> bool:
-        return self._shows(name) or super().offers(name)
+    async def _shown(self, names: set[str]) -> set[str]:
+        shown = {name for name in names if self._shows(name)}
+        for group in self._company.groups:
+            shown = await group.open(shown)
+        return shown
+
+    async def offered(self, names: set[str]) -> set[str]:
+        return await self._shown(names) | await super().offered(names)
 
     async def entries(self, name: str) -> Sequence[Entry]:
         for page in self._proxy.format.pages(name):
@@ -74,7 +79,7 @@ class ProxyShelf(LookingShelf):
         """Ask each upstream in turn.
 
         Args:
-            aside: one that did not answer such a question usably is not asked it again for a while.
+            aside: one that has nothing at such an address is not asked there again for a while.
         """
         proxy, about = self._proxy, path.partition("?")[0]
         if not aside:
@@ -83,7 +88,7 @@ class ProxyShelf(LookingShelf):
             raise NotHere(f"the upstream of {self._spec.title} has just not answered {about}")
         try:
             return await self._put_to(path, headers, body, aside=True)
-        except (NotHere, Unavailable):
+        except NotHere:
             if len(proxy.unanswered) > 1000:
                 proxy.unanswered.clear()
             proxy.unanswered[about] = self._context.monotonic() + self._context.limits.negative_life
@@ -127,6 +132,11 @@ class ProxyShelf(LookingShelf):
         raise self._refuse()
 
     async def remove(
-        self, keys: Sequence[str], action: str = "remove", *, properties: Mapping[str, str | None] = NOTHING
+        self,
+        keys: Sequence[str],
+        action: str = "remove",
+        *,
+        properties: Mapping[str, str | None] = NOTHING,
+        clears: bool = False,
     ) -> int:
         raise self._refuse()

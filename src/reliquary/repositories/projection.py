@@ -93,18 +93,19 @@ class Projection:
         mark = context.hot.mark(self._spec.id, key.scope, key.place)  # what is dropped from here on is not taken in
         rows, _ = await context.catalog.pages.find(self._spec.id, key.place)
         row = _choose(rows, media, codings)
-        partial = False
+        partial, body = False, None
         if row is None or not await self.present(row.blob, row.size):
             partial = freshness.partial
             keep = not partial and context.knows(key.base)
             other = any(each.media == media and not each.dirty for each in rows) and not partial
-            row = await context.flights.join(
+            made, body = await context.flights.join(
                 # An asker never joins a rendering begun before a change that it may know of.
                 ("render", context.hot, mark, self._spec.id, key.place, media, codings[0], partial),
                 lambda: self._render(key, media, codings, keep=keep, other=other),
             )
-        hit = await self._hit(row, freshness, partial)
-        shown: Shown | None = context.hot.get(self._spec.id, key.path)
+            row = made
+        hit = await self._hit(row, freshness, partial, body)
+        shown: Shown | None = context.hot.get(self._spec.id, key.place)
         changed = mark != context.hot.mark(self._spec.id, key.scope, key.place)
         if shown is None or shown.until != freshness.until or changed:
             shown = Shown(freshness.until, freshness.stale, partial)
@@ -113,9 +114,8 @@ class Projection:
             context.hot.put(self._spec.id, key.place, key.scope, shown, shown.weight, mark)
         return hit
 
-    async def _hit(self, row: StoredPage, freshness: Freshness, partial: bool) -> PageHit:
-        body = None
-        if row.size <= KEPT:
+    async def _hit(self, row: StoredPage, freshness: Freshness, partial: bool, body: bytes | None) -> PageHit:
+        if body is None and row.size <= KEPT:
             body = await _whole(self._context.store, row.blob, row.size)
         return PageHit(
             media=row.media,
@@ -130,9 +130,11 @@ class Projection:
             partial=partial,
         )
 
-    async def _render(self, key: PageKey, media: str, codings: Sequence[str], *, keep: bool, other: bool) -> StoredPage:
-        """Assemble one media type; keep it in the coding asked for, unless it lacks a member that
-        is down."""
+    async def _render(
+        self, key: PageKey, media: str, codings: Sequence[str], *, keep: bool, other: bool
+    ) -> tuple[StoredPage, bytes | None]:
+        """Assemble one media type in the coding asked for, and keep it, unless it lacks a member that is down or was
+        made for an address that nobody may use again. With the bytes where they are of use."""
         context, coding = self._context, codings[0]
         seen = await context.catalog.changes.latest()
         built = context.built
@@ -143,13 +145,14 @@ class Projection:
             page = await self._assemble(key, contents, media)
         if len(page.body) < SMALL and IDENTITY in codings:
             coding = IDENTITY
-        row = await self._keep(key, page, coding)
+        row, body = await self._coded(key, page, coding)
         if not keep:
-            return row
+            return row, body
+        await context.store.put(body, durable=False)
         stored = await context.catalog.pages.write(
             self._spec.id, [row], seen=seen, built=built, sources=self.sources(), scope=key.scope
         )
-        return stored[0]
+        return stored[0], body if len(body) <= KEPT else None
 
     async def _sibling(self, key: PageKey, media: str) -> Rendered | None:
         """The page as it is kept in another coding: in each it says the same. None where there is none."""
@@ -183,7 +186,7 @@ class Projection:
                 return page
         raise NotHere(f"{key.path} is not offered as {media}")
 
-    async def _keep(self, key: PageKey, page: Rendered, coding: str) -> StoredPage:
+    async def _coded(self, key: PageKey, page: Rendered, coding: str) -> tuple[StoredPage, bytes]:
         body = page.body
         if coding != IDENTITY:
             heavy = len(body) > LONG
@@ -192,19 +195,20 @@ class Projection:
                 if heavy
                 else compress(body, coding)
             )
-        receipt = await self._context.store.put(body, durable=False)
-        etag = hashlib.sha256(f"{page.media} {coding} {receipt.blob}".encode()).hexdigest()[:40]
-        return StoredPage(
+        blob = hashlib.sha256(body).hexdigest()
+        etag = hashlib.sha256(f"{page.media} {coding} {blob}".encode()).hexdigest()[:40]
+        row = StoredPage(
             path=key.place,
             scope=key.scope,
             media=page.media,
             coding=coding,
-            blob=receipt.blob,
-            size=receipt.size,
+            blob=blob,
+            size=len(body),
             etag=etag,
             modified=self._context.now(),
             headers=page.headers,
         )
+        return row, body
 
     def _public_url(self) -> str | None:
         public = self._context.limits.public_url

@@ -20,23 +20,25 @@ from reliquary.formats.base import Call, FileKey, Format, PageKey, Reading, Sour
 from reliquary.formats.verbs import Shelf
 from reliquary.repositories import rules
 from reliquary.repositories.absorb import Absorption
-from reliquary.repositories.base import Contents, FileHit, Freshness, Permit, Repository, Row
+from reliquary.repositories.base import ALONE, Company, Contents, FileHit, Freshness, Permit, Repository, Row
 from reliquary.repositories.context import Context
 from reliquary.repositories.filling import Filling
 from reliquary.repositories.flight import turn
 from reliquary.repositories.lists import Held, row_of, unfetched
 from reliquary.repositories.passing import ProxyShelf
 from reliquary.repositories.projection import HEAVY, Projection
-from reliquary.types import Action, Entry, RepositorySpec, Rule, StoredFile, UpstreamState
+from reliquary.types import Action, Entry, RepositorySpec, StoredFile, UpstreamState
 from reliquary.upstream.base import Document, Missing, Unchanged, Upstream, Validators
 
 log = structlog.get_logger("reliquary.proxy")
 AGAIN = 10.0
 """Seconds a page that could not be confirmed is served before the upstream is asked again."""
-BRIEF = 4_194_304
+BRIEF = 262_144
 """Bytes of a document about one file."""
 REMEMBERED = 1000
-"""Documents about single files that are remembered at a time."""
+"""Documents about single files, and pages that lag behind, that are remembered at a time."""
+LAG = 3600.0
+"""Seconds that an upstream's older document does not replace a newer one."""
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -64,6 +66,7 @@ class Proxy(Projection):
         self._missing: dict[str, float] = {}
         self.unanswered: dict[str, float] = {}
         self.briefless = 0.0
+        self._lagging: dict[str, float] = {}
         self._briefs: dict[str, tuple[float, StoredFile | None]] = {}
         self._filling = Filling(self, context)
 
@@ -226,7 +229,7 @@ class Proxy(Projection):
             return
         held = await self._context.lists.read(source, partial(self.read, key))
         earlier = await self.held(key, state)
-        if state is not None and earlier is not None and _older(held, earlier):
+        if state is not None and earlier is not None and self._lags(key, held, earlier):
             log.warning("upstream sent an older page", repository=self._spec.title, page=key.path)
             await self._confirm(key, state)
             return
@@ -243,6 +246,17 @@ class Proxy(Projection):
         )
         self._context.lists.remember(self._spec.id, key.path, fresh.body or "", held)
         self._remember(key)
+
+    def _lags(self, key: PageKey, new: Held, known: Held) -> bool:
+        """Whether a document is an earlier one than is kept: a node of the upstream is behind the others. What stays
+        so for an hour is the upstream's will."""
+        fresh, kept = new.reading.dated, known.reading.dated
+        if fresh is None or kept is None or fresh >= kept or kept > self._context.now():
+            self._lagging.pop(key.path, None)
+            return False
+        if len(self._lagging) > REMEMBERED:
+            self._lagging.clear()
+        return self._context.monotonic() - self._lagging.setdefault(key.path, self._context.monotonic()) < LAG
 
     async def held(self, key: PageKey, state: UpstreamState | None) -> Held | None:
         """What the kept document of a page lists; None where there is none."""
@@ -278,7 +292,7 @@ class Proxy(Projection):
             if await self._context.catalog.pages.state(self._spec.id, page.path) is not None:
                 return None
         until, known = self._briefs.get(key.path, (0.0, None))
-        if known is None or until < self._context.monotonic():
+        if until < self._context.monotonic():
             known = await self._context.flights.join(("brief", self._spec.id, key.path), lambda: self._brief(key))
             if len(self._briefs) > REMEMBERED:
                 self._briefs.clear()
@@ -410,19 +424,12 @@ class Proxy(Projection):
     def target(self) -> Repository | None:
         return None
 
-    async def shelf(
-        self,
-        publisher: str | None,
-        permit: Permit,
-        call: Call,
-        screen: Sequence[Rule] = (),
-        beside: Sequence[Shelf] = (),
-    ) -> Shelf:
+    async def shelf(self, publisher: str | None, permit: Permit, call: Call, company: Company = ALONE) -> Shelf:
         if call.action is not Action.READ:
             raise WrongMethod(f"{self._spec.title} is a proxy: publish to a hosted repository or to a group with one")
         if call.name is not None:
             self.admit(self._format.normalise(call.name))
-        return ProxyShelf(self, self._context, publisher, permit, screen, beside)
+        return ProxyShelf(self, self._context, publisher, permit, company)
 
     def now(self) -> datetime:
         """The time, UTC."""
@@ -471,9 +478,3 @@ def _validators(state: UpstreamState | None, url: str) -> Validators | None:
     if state is None or state.status != 200 or state.url != url or not (state.etag or state.modified):
         return None
     return Validators(state.etag, state.modified)
-
-
-def _older(new: Held, known: Held) -> bool:
-    """Whether a document is of an earlier day than the one that is kept: a node of the upstream that lags behind."""
-    fresh, kept = new.reading.dated, known.reading.dated
-    return fresh is not None and kept is not None and fresh < kept

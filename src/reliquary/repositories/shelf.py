@@ -12,12 +12,12 @@ from reliquary.blobs.base import Writer
 from reliquary.catalog.records import Facts, NewEvent, NewFile, Touched
 from reliquary.errors import CannotTell, Full, TooLarge
 from reliquary.failpoints import reach
-from reliquary.formats.verbs import Received, Shelf
-from reliquary.repositories.base import Permit
+from reliquary.formats.verbs import Received
+from reliquary.repositories.base import ALONE, Company, Permit
 from reliquary.repositories.context import Context
 from reliquary.repositories.looking import LookingShelf
 from reliquary.repositories.rows import new_file
-from reliquary.types import NOTHING, Digests, Entry, Rule
+from reliquary.types import NOTHING, Digests, Entry
 
 if TYPE_CHECKING:
     from reliquary.repositories.hosted import Hosted
@@ -59,10 +59,9 @@ class HostedShelf(LookingShelf):
         context: Context,
         publisher: str | None,
         permit: Permit,
-        screen: Sequence[Rule] = (),
-        beside: Sequence[Shelf] = (),
+        company: Company = ALONE,
     ) -> None:
-        super().__init__(repository, context, publisher, permit, screen, beside)
+        super().__init__(repository, context, publisher, permit, company)
         self._groups = repository.groups
 
     async def set_properties(self, name: str, values: Mapping[str, str | None]) -> None:
@@ -193,7 +192,12 @@ class HostedShelf(LookingShelf):
         self._drop(touched)
 
     async def remove(
-        self, keys: Sequence[str], action: str = "remove", *, properties: Mapping[str, str | None] = NOTHING
+        self,
+        keys: Sequence[str],
+        action: str = "remove",
+        *,
+        properties: Mapping[str, str | None] = NOTHING,
+        clears: bool = False,
     ) -> int:
         found = [row for key in keys for row in await self._context.catalog.files.find([self._spec.id], key)]
         if not found:
@@ -206,7 +210,7 @@ class HostedShelf(LookingShelf):
             touched=touched,
             event=self._event(action, entries[0].name, entries[0].version, entries[0].filename),
             tombstones=not self._spec.options.get("reuse_filenames", False),
-            facts=Facts(entries[0].name, properties) if properties else None,
+            facts=Facts(entries[0].name, properties, clears=clears) if properties or clears else None,
         )
         self._drop(touched)
         for row in found:

@@ -18,7 +18,7 @@ def ask(server: Running, method: str, path: str, body: object = None) -> int:
 
 
 def test_a_version_is_yanked_and_taken_back(server: Running) -> None:
-    for name in ("kept", "@team/kept"):
+    for name in ("yanked", "@team/yanked"):
         assert publish(server, name, "1.0.0").status == 201
         at = f"packages/{name}/versions/1.0.0/yank"
         assert ask(server, "PUT", at, {"reason": "it breaks"}) == 204

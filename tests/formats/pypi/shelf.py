@@ -78,8 +78,8 @@ class MemoryShelf:
     async def survey(self, fact: str) -> Sequence[tuple[str, str]]:
         return sorted((name, facts[fact]) for name, facts in self.facts.items() if fact in facts)
 
-    def offers(self, name: str) -> bool:
-        return True
+    async def offered(self, names: set[str]) -> set[str]:
+        return names
 
     async def names(self) -> Sequence[tuple[str, int]]:
         there = {entry.name for entry, _ in self.rows.values()}
@@ -148,7 +148,12 @@ class MemoryShelf:
         self._note(entries[0], action)
 
     async def remove(
-        self, keys: Sequence[str], action: str = "remove", *, properties: Mapping[str, str | None] = NOTHING
+        self,
+        keys: Sequence[str],
+        action: str = "remove",
+        *,
+        properties: Mapping[str, str | None] = NOTHING,
+        clears: bool = False,
     ) -> int:
         there = [key for key in keys if key in self.rows]
         for key in there:

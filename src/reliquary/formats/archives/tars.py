@@ -97,10 +97,6 @@ class _Tape:
         self._pass(size + -size % _BLOCK - len(data))
         return data
 
-    def skip(self, size: int) -> None:
-        """Pass over ``size`` bytes and their padding."""
-        self._pass(size + -size % _BLOCK)
-
     def _pass(self, left: int) -> None:
         while left:
             step = self.read(min(left, _CHUNK))
@@ -125,7 +121,8 @@ def _walk(tape: _Tape, wanted: Callable[[str], int], paths: _Paths) -> Iterator[
         size = _pax_size(longer, size)
         longer = {}
         if paths.enter_folder(path, kind):
-            tape.skip(size)
+            if size:  # some readers take the bytes of a folder for further members
+                raise Malformed(f"the archive's folder {shown(path)} has bytes; build it again")
         elif kind in b"12":
             paths.enter_link(path, kind, target.removeprefix("./"), size)
             yield Member(path, 0, link=target)
@@ -217,7 +214,10 @@ def _number(field: bytes) -> int:
 
 def _path(header: bytes) -> str:
     name = header[:100].split(b"\0", 1)[0]
-    prefix = header[345:500].split(b"\0", 1)[0] if header[257:263] == b"ustar\0" else b""
+    ustar = header[257:263] == b"ustar\0"
+    prefix = header[345:500].split(b"\0", 1)[0] if ustar else b""
+    if prefix and header[263:265] != b"00":  # readers differ in whether it counts then
+        raise Malformed("the archive has headers of an unknown version; build it again")
     return (prefix + b"/" + name if prefix else name).decode("utf-8")
 
 
@@ -248,6 +248,8 @@ def _pax(data: bytes) -> dict[str, str]:
         if len(record) != int(digits) or not record.endswith(b"\n"):
             raise ValueError("pax record")
         name, _, value = record[len(digits) + 1 : -1].partition(b"=")
+        if b"\n" in record[:-1] or b"\0" in record:  # some readers take what follows for a record of its own
+            raise Malformed("the archive has an extended header of several lines; build it again")
         records[name.decode("utf-8")] = value.decode("utf-8", "replace" if name != b"path" else "strict")
         at += int(digits)
     return records

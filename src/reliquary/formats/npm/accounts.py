@@ -106,7 +106,8 @@ async def create_token(incoming: Incoming, shelf: Shelf) -> Reply:
     if not isinstance(password, str):
         raise Malformed("send your password with it: a token alone makes no further ones here")
     readonly = _readonly(body)
-    title = str(body.get("name") or body.get("description") or "npm token")[:TITLE]
+    said = str(body.get("name") or body.get("description") or "npm token")
+    title = "".join(sign for sign in said[:TITLE] if sign.isprintable())
     secret, facts = await incoming.accounts.create(password, title, readonly=readonly, days=_days(body))
     return _json(_shown(facts, secret), 201)
 

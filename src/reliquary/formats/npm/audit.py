@@ -26,8 +26,15 @@ async def bulk(incoming: Incoming, shelf: Shelf) -> Reply:
     Raises:
         Malformed, TooLarge: the question cannot be read.
     """
-    body = await _question(incoming)
+    asked = members.value(await _question(incoming), dict)
+    if asked is None or not all(isinstance(versions, list) for versions in asked.values()):
+        raise Malformed('send names with lists of versions, such as {"express": ["4.18.2"]}')
+    open_names = await shelf.offered(set(asked))
+    # The names of a team's own packages are nobody else's business.
+    body = orjson.dumps({name: versions for name, versions in asked.items() if name in open_names})
     found: dict[str, Any] = {}
+    if not open_names:
+        return views.reply(found)
     for reply in await shelf.ask("-/npm/v1/security/advisories/bulk", {"accept": views.JSON}, body=body):
         for name, advisories in (members.value(reply.body, dict) or {}).items():
             if isinstance(advisories, list):
@@ -44,7 +51,8 @@ async def quick(incoming: Incoming, shelf: Shelf) -> Reply:
         if members.value(reply.body, dict) is not None:
             return Reply(200, reply.body, views.JSON)
     tree = members.value(body, dict) or {}
-    count = len(tree.get("dependencies") or ())
+    listed = tree.get("dependencies")
+    count = len(listed) if isinstance(listed, dict) else 0
     metadata = {**EMPTY["metadata"], "dependencies": count, "totalDependencies": count}
     return views.reply({**EMPTY, "metadata": metadata})
 

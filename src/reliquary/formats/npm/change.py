@@ -133,17 +133,15 @@ async def remove(
     await shelf.permit(Action.DELETE, name)
     lost = {entry.version for entry in gone}
     left = [entry.version for entry in entries if entry.version not in lost]
-    values: dict[str, str | None]
+    values: dict[str, str | None] = {}
     if left:
         stale = [tag for tag, version in views.known_tags(facts).items() if version in lost]
         values = {assembling.TAG + tag: None for tag in stale}
         if "latest" in stale:
             values[f"{assembling.TAG}latest"] = names.best(left)
-        values["modified"] = tags.stamp(shelf.now)
-    else:
-        values = dict.fromkeys(facts)
+    values["modified"] = tags.stamp(shelf.now)
     paths = [path for entry in gone for path in (entry.key, keys.attestations_key(name, entry.version))]
-    await shelf.remove(paths, "unpublish", properties=values)
+    await shelf.remove(paths, "unpublish", properties=values, clears=True)
 
 
 async def delete_package(incoming: Incoming, shelf: Shelf) -> Reply:

@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 import orjson
 
@@ -110,8 +110,7 @@ async def _draft(incoming: Incoming, shelf: Shelf, name: str, found: Mapping[str
         raise Malformed(f"the tarball is called {names.shown(filename)}, not {names.tarball(name, version)}")
     _check_digests(manifest.get("dist"), received)
     with received.open() as file:
-        tarball = await shelf.inspect(lambda: inspect.look(file))
-    inspect.agree(manifest, tarball)
+        tarball = await shelf.inspect(lambda: _look(file, manifest))
     readme = found.get("readme") or manifest.get("readme")
     return Draft(
         name=name,
@@ -124,6 +123,20 @@ async def _draft(incoming: Incoming, shelf: Shelf, name: str, found: Mapping[str
         bundle=next(iter(parcel.bundles.values()), None),
         session=incoming.headers.get("npm-session"),
     )
+
+
+def _look(file: IO[bytes], manifest: Mapping[str, Any]) -> inspect.Tarball:
+    tarball = inspect.look(file)
+    inspect.agree(manifest, tarball)
+    return tarball
+
+
+def _written(manifest: Mapping[str, Any]) -> bytes:
+    """A manifest as JSON; raises Malformed for one that is nested too deeply."""
+    try:
+        return orjson.dumps(manifest)
+    except TypeError as error:
+        raise Malformed("the manifest holds lists or objects nested too deeply; make them flatter") from error
 
 
 def _check_digests(dist: object, received: Received) -> None:
@@ -195,7 +208,7 @@ async def _publish(shelf: Shelf, draft: Draft) -> Reply:
         filename=names.tarball(name, version),
         scope=name,
         published=shelf.now,
-        data={"manifest": orjson.dumps(manifest).decode(), "time": now, "session": draft.session},
+        data={"manifest": _written(manifest).decode(), "time": now, "session": draft.session},
     )
     additions: list[tuple[Entry, Received | bytes]] = [(entry, draft.received)]
     if draft.bundle is not None:
@@ -240,7 +253,7 @@ async def _manifest(shelf: Shelf, draft: Draft) -> dict[str, Any]:
     """The manifest as it is shown from now on: what was sent, and what only the registry knows."""
     name, version = draft.name, draft.version
     made = {key: value for key, value in draft.manifest.items() if key not in ("readme", "_attachments")}
-    if (place := keys.PLACE.encode()) in (text := orjson.dumps(made)):
+    if (place := keys.PLACE.encode()) in (text := _written(made)):
         made = orjson.loads(text.replace(place, b""))
     integrity = integrity_of(draft.received)
     keyid, signature = await shelf.sign(f"{name}@{version}:{integrity}".encode())

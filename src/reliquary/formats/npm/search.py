@@ -41,7 +41,7 @@ async def search(incoming: Incoming, shelf: Shelf) -> Reply:
 
 
 def _number(text: str | None, usual: int) -> int:
-    return int(text) if text and text.isdigit() and len(text) < 9 else usual
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 9 else usual
 
 
 def _ranked(summaries: Sequence[tuple[str, str]], text: str) -> Iterator[tuple[dict[str, Any], float]]:
@@ -95,9 +95,9 @@ async def _upstreams(incoming: Incoming, shelf: Shelf, text: str, most: int) -> 
         objects = [each for each in members.value(answer.get("objects"), list) or () if _whole(each)]
         total += max(count, len(objects))
         for each in objects:
-            if shelf.offers(each["package"]["name"]):
-                found.setdefault(each["package"]["name"], each)
-    return list(found.values()), total
+            found.setdefault(each["package"]["name"], each)
+    offered = await shelf.offered(set(found))
+    return [each for name, each in found.items() if name in offered], total - (len(found) - len(offered))
 
 
 def _whole(found: object) -> bool:

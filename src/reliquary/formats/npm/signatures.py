@@ -19,7 +19,8 @@ async def keys(incoming: Incoming, shelf: Shelf) -> Reply:
         found[key.id] = {"expires": expires, "keyid": key.id, "keytype": SCHEME, "scheme": SCHEME, "key": key.der}
     for reply in await shelf.ask("-/npm/v1/keys", {"accept": views.JSON}):
         answer = members.value(reply.body, dict) or {}
-        for each in answer.get("keys") or ():
+        told = answer.get("keys")
+        for each in told if isinstance(told, list) else ():
             if isinstance(each, dict) and isinstance(each.get("keyid"), str):
                 found.setdefault(each["keyid"], each)
     return views.reply({"keys": list(found.values())})

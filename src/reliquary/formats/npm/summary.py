@@ -43,7 +43,8 @@ def of_manifest(name: str, manifest: Mapping[str, Any], time: str | None) -> str
     if isinstance(author, Mapping) and _text(author.get("name")):
         package["author"] = {"name": _text(author["name"])}
     package["links"] = _links(manifest)
-    people = [_person(each) for each in manifest.get("maintainers") or () if isinstance(each, Mapping)]
+    owners = manifest.get("maintainers")
+    people = [_person(each) for each in owners if isinstance(each, Mapping)] if isinstance(owners, list) else []
     package["maintainers"] = people[:_KEYWORDS]
     publisher = manifest.get("_npmUser")
     package["publisher"] = _person(publisher if isinstance(publisher, Mapping) else {})

@@ -133,7 +133,11 @@ def _parts(raw: Bytes) -> _Parts | None:
 def _placed(name: str, version: str, raw: Bytes, parts: _Parts) -> bytes:
     """The manifest with our addresses for its tarball and its attestations; the rest as it came."""
     dist, tarball, attestations = parts
-    changed = dist.replace(tarball, placed(keys.tarball_key(name, version)), 1)
+    ours = placed(keys.tarball_key(name, version))
+    if dist.count(tarball) == 1:
+        changed = dist.replace(tarball, ours)
+    else:
+        changed = members.join({**members.split(dist), "tarball": ours})
     known = members.split_or_none(attestations) if attestations else None
     if known is not None and "url" in known:
         ours = members.join({**known, "url": placed(keys.attestations_key(name, version))})
@@ -172,6 +176,6 @@ def moment(text: str | None) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        return found.astimezone(UTC) if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

@@ -46,10 +46,15 @@ async def fresh(incoming: Incoming, shelf: Shelf) -> Reply:
     facts = await shelf.properties(name)
     if not entries and not facts:
         raise NotHere(f"{shelf.repository} has no {names.shown(name)}")
-    files = [Listed(entry.filename, entry.version, assembling.fragment(entry)) for entry in entries]
-    listing = Listing(files, (), facts, await shelf.serial(name), incoming.base_url)
-    (page,) = assembling.assemble(keys.page(name), listing, assembling.FULL.media)
-    return Reply(200, page.body, JSON)
+    serial = await shelf.serial(name)
+
+    def made() -> bytes:
+        media = assembling.FULL.media
+        files = [Listed(entry.filename, entry.version, assembling.fragment(entry, media)) for entry in entries]
+        listing = Listing(files, (), facts, serial, incoming.base_url)
+        return next(assembling.assemble(keys.page(name), listing, media)).body
+
+    return Reply(200, await shelf.inspect(made), JSON)
 
 
 async def version(incoming: Incoming, shelf: Shelf) -> Reply:
@@ -112,7 +117,7 @@ def _escaped(name: str) -> str:
 
 
 def _number(text: str | None, usual: int) -> int:
-    return int(text) if text and text.isdigit() and len(text) < 9 else usual
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 9 else usual
 
 
 def _page(base_url: str, repository: str, count: int) -> bytes:

@@ -103,7 +103,11 @@ class LoginPage:
             return
         if "origin" in headers:
             ours = {host.lower(), urlsplit(self._state.trust.public_url or "").netloc.lower()}
-            if (urlsplit(headers["origin"]).netloc.lower() or None) not in ours:
+            try:
+                origin = urlsplit(headers["origin"]).netloc.lower()
+            except ValueError:
+                origin = ""
+            if not origin or origin not in ours:
                 raise Forbidden(FOREIGN)
 
     def _logins(self) -> Logins:
