@@ -302,3 +302,68 @@ def test_digests_of_what_is_served_are_those_of_the_index(server: Running, upstr
     for version, made in full(server, "sums", at="up")["versions"].items():
         body = server.ask(f"/npm/up/sums/-/sums-{version}.tgz").body
         assert made["dist"]["integrity"] == integrity(body)
+
+
+def dated(upstream: Upstream, name: str, moment: str, *versions: str) -> None:
+    """Put a packument that says when it was changed."""
+    lay(upstream, name, *versions)
+    body = json.loads(packument(name, {each: tarball(name, each) for each in versions}, f"{upstream.url}r/"))
+    body["time"]["modified"] = moment
+    upstream.put(f"/r/{name}", json.dumps(body).encode(), content_type="application/json")
+
+
+def test_43_an_older_packument_does_not_replace_a_newer_one(server: Running, upstream: Upstream) -> None:
+    dated(upstream, "lagging", "2026-02-02T00:00:00.000Z", "1.0.0", "2.0.0")
+    assert list(full(server, "lagging", at="up")["versions"]) == ["1.0.0", "2.0.0"]
+    dated(upstream, "lagging", "2026-01-01T00:00:00.000Z", "1.0.0")
+    assert list(full(server, "lagging", at="up")["versions"]) == ["1.0.0", "2.0.0"]
+    dated(upstream, "lagging", "2026-03-03T00:00:00.000Z", "1.0.0", "3.0.0")
+    assert list(full(server, "lagging", at="up")["versions"]) == ["1.0.0", "3.0.0"]
+
+
+def test_a_packument_from_the_future_holds_nothing_up(server: Running, upstream: Upstream) -> None:
+    dated(upstream, "future", "9999-01-01T00:00:00.000Z", "1.0.0")
+    assert list(full(server, "future", at="up")["versions"]) == ["1.0.0"]
+    dated(upstream, "future", "2026-03-03T00:00:00.000Z", "1.0.0", "2.0.0")
+    assert list(full(server, "future", at="up")["versions"]) == ["1.0.0", "2.0.0"]
+
+
+def test_no_address_of_the_upstream_is_left(server: Running, upstream: Upstream) -> None:
+    body = tarball("twice")
+    where = upstream.put("/r/twice/-/twice-1.0.0.tgz", body)
+    said = {"download": where, **dist(body, where)}
+    versions = {"1.0.0": manifest("twice") | {"dist": said, "maintainers": 5}}
+    times = {"1.0.0": "0001-01-01T00:00:00+14:00"}
+    document = packument("twice", {}, "", versions=versions, time=times, maintainers=5)
+    upstream.put("/r/twice", document, content_type="application/json")
+    found = full(server, "twice", at="up")["versions"]["1.0.0"]["dist"]
+    assert found["tarball"] == f"{server.url}npm/up/twice/-/twice-1.0.0.tgz"
+    assert server.ask("/npm/up/twice/-/twice-1.0.0.tgz").body == body
+
+
+def test_keys_of_an_odd_form_are_left_out(server: Running, upstream: Upstream) -> None:
+    upstream.put("/r/-/npm/v1/keys", b'{"keys":5}', content_type="application/json")
+    assert server.ask("/npm/up/-/npm/v1/keys").status == 200
+
+
+@pytest.mark.parametrize("path", ["?limit=%C2%B2", "-/v1/search?text=x&size=%C2%B2&from=%C2%B2"])
+def test_numbers_of_other_scripts_are_none(server: Running, path: str) -> None:
+    assert server.ask(f"/npm/up/{path}").status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body"), [("advisories/bulk", b"[]"), ("advisories/bulk", b'{"a":1}'), ("audits/quick", b"{")]
+)
+def test_an_audit_that_cannot_be_read_is_refused(server: Running, path: str, body: bytes) -> None:
+    assert server.ask(f"/npm/up/-/npm/v1/security/{path}", method="POST", body=body).status == 400
+
+
+def test_pages_for_many_hosts_leave_nothing_behind(server: Running, upstream: Upstream) -> None:
+    lay(upstream, "hosts")
+    for at in range(300):
+        assert server.ask("/npm/up/hosts", headers={"Host": f"h{at}.example"}).status == 200
+    before = sum(1 for path in (server.data / "blobs").rglob("*") if path.is_file())
+    for at in range(300, 320):
+        answer = server.ask("/npm/up/hosts", headers={"Host": f"h{at}.example"})
+        assert f"http://h{at}.example/npm/up/hosts/-/hosts-1.0.0.tgz" in answer.text
+    assert sum(1 for path in (server.data / "blobs").rglob("*") if path.is_file()) == before
