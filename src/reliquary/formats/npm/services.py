@@ -26,15 +26,12 @@ def match(method: str, parts: list[str]) -> Match | None:
 
 def _account(method: str, parts: list[str]) -> Call | None:
     """Logins, tokens and profiles: they need no right to anything that is in the repository."""
-    found = {
-        ("PUT", "user", 1): accounts.login,
-        ("PUT", "user", 3): accounts.login,
-        ("GET", "user", 1): accounts.user,
-    }
     run = None
     match (method, *parts):
-        case (_, "user", who, *rest) if who.startswith(accounts.USER) and (not rest or rest[0] == "-rev"):
-            run = found.get((method, "user", 1 + len(rest)))
+        case ("PUT", "user", who) | ("PUT", "user", who, "-rev", _) if who.startswith(accounts.USER):
+            run = accounts.login
+        case ("GET", "user", who) if who.startswith(accounts.USER):
+            run = accounts.user
         case ("DELETE", "user", "token", _):
             run = accounts.logout
         case ("GET", "whoami"):
