@@ -29,7 +29,7 @@ pytestmark = pytest.mark.anyio
 
 USERS = {"ann": "correct horse", "bob": "battery staple", "eve": "long enough"}
 CONFIG = """
-upstreams = { pypi = "none" }
+upstreams = { pypi = "none", npm = "none" }
 
 [[repositories]]
 format = "generic"
