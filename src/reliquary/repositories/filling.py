@@ -30,9 +30,6 @@ AGAIN = 10.0
 COOL = 60.0
 """Seconds a file whose bytes disagreed with the index is not asked for again."""
 
-BRIEFLESS = 600.0
-"""Seconds an upstream without documents about single files is not asked for one."""
-
 SMALL = 4_194_304
 """Bytes up to which a sidecar is kept even where the disk's reserve is reached."""
 
@@ -80,7 +77,7 @@ class Filling:
         if row is not None or self._download(key, None) is not None:
             return row
         # Only the index knows the file (an address from a lock file, on an empty cache).
-        brief = await self._proxy.brief(key)
+        brief = await self._proxy.briefs.find(key)
         if brief is not None:
             return brief
         for look in (self._proxy.settle, self._proxy.look_again):
@@ -89,7 +86,7 @@ class Filling:
             row = await self._proxy.known(key)
             if row is not None:
                 # An upstream that lists the file and has no document about it has none about others.
-                self._proxy.briefless = self._context.monotonic() + BRIEFLESS
+                self._proxy.briefs.lacking()
                 return row
         return None
 

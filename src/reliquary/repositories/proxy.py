@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import cast
 
 import structlog
 
-from reliquary.access.globs import matches
-from reliquary.blobs.sweep import Sweepable, remove
 from reliquary.catalog.records import Touched
 from reliquary.errors import Malformed, NotHere, Unavailable, WrongMethod
-from reliquary.failpoints import reach
 from reliquary.formats.base import Call, FileKey, Format, PageKey, Reading, Source
 from reliquary.formats.verbs import Shelf
 from reliquary.repositories import rules
 from reliquary.repositories.absorb import Absorption
 from reliquary.repositories.base import ALONE, Company, Contents, FileHit, Freshness, Permit, Repository, Row
+from reliquary.repositories.briefs import Briefs
 from reliquary.repositories.context import Context
+from reliquary.repositories.eviction import make_room
 from reliquary.repositories.filling import Filling
 from reliquary.repositories.flight import turn
 from reliquary.repositories.lists import Held, row_of, unfetched
@@ -33,10 +30,8 @@ from reliquary.upstream.base import Document, Missing, Unchanged, Upstream, Vali
 log = structlog.get_logger("reliquary.proxy")
 AGAIN = 10.0
 """Seconds a page that could not be confirmed is served before the upstream is asked again."""
-BRIEF = 262_144
-"""Bytes of a document about one file."""
 REMEMBERED = 1000
-"""Documents about single files, and pages that lag behind, that are remembered at a time."""
+"""Pages that lag behind that are remembered at a time."""
 LAG = 3600.0
 """Seconds that an upstream's older document does not replace a newer one."""
 NEVER = datetime.min.replace(tzinfo=UTC)
@@ -65,9 +60,8 @@ class Proxy(Projection):
         self._fresh: dict[str, Freshness] = {}
         self._missing: dict[str, float] = {}
         self.unanswered: dict[str, float] = {}
-        self.briefless = 0.0
         self._lagging: dict[str, float] = {}
-        self._briefs: dict[str, tuple[float, StoredFile | None]] = {}
+        self.briefs = Briefs(self, context)
         self._filling = Filling(self, context)
 
     @property
@@ -282,37 +276,6 @@ class Proxy(Projection):
                 return unfetched(self._spec.id, entry, state.since or state.checked_at)
         return None
 
-    async def brief(self, key: FileKey) -> StoredFile | None:
-        """What an upstream says of one file in a document of its own, as long as nothing is known of its
-        package: a lock file asks for hundreds of files, and each page lists thousands. None where there is no
-        such document: the page tells."""
-        if self._context.monotonic() < self.briefless:
-            return None
-        for page in self._format.pages(key.scope):
-            if await self._context.catalog.pages.state(self._spec.id, page.path) is not None:
-                return None
-        until, known = self._briefs.get(key.path, (0.0, None))
-        if until < self._context.monotonic():
-            known = await self._context.flights.join(("brief", self._spec.id, key.path), lambda: self._brief(key))
-            if len(self._briefs) > REMEMBERED:
-                self._briefs.clear()
-            # Those who ask while the bytes come read along: until these have a row, nothing else tells of them.
-            self._briefs[key.path] = (self._context.monotonic() + AGAIN, known)
-        return known
-
-    async def _brief(self, key: FileKey) -> StoredFile | None:
-        for upstream in self._upstreams:
-            url = self._format.brief(key, upstream.base)
-            if url is None:
-                return None
-            with suppress(Unavailable, Malformed):
-                found = await upstream.fetch(url, headers=self._format.ask(key), limit=BRIEF, aside=True)
-                if isinstance(found, Document):
-                    source = Source(found.url, found.content_type, found.body, found.headers)
-                    entry = self._format.glean(key, source)
-                    return unfetched(self._spec.id, entry, self._context.now()) if entry is not None else None
-        return None
-
     async def _entry(self, page: PageKey, state: UpstreamState, key: FileKey) -> Entry | None:
         """A file's entry in the document that is kept for a page; one that was lost is fetched again."""
         lists, read = self._context.lists, partial(self.read, page)
@@ -440,33 +403,7 @@ class Proxy(Projection):
         most = self._spec.options.get("cache_max_size")
         if most is None:
             return 0
-        return await self._context.flights.join(("evict", self._spec.id), lambda: self._evict(int(most)))
-
-    async def _evict(self, most: int) -> int:
-        files, gone = self._context.catalog.files, 0
-        used = dict(self._context.used)
-        await files.used(used)
-        blobs: list[str] = []
-        over = await files.usage(self._spec.id) - most
-        pinned = 0
-        while over > 0 and (rows := await files.evictable(self._spec.id, 1000, pinned)):
-            for row in rows:
-                if over <= 0:
-                    break
-                if self._pinned(row.name):
-                    pinned += 1
-                    continue
-                await files.evict(self._spec.id, row.key)
-                reach("evict.forgotten")
-                self.forget(row.key)
-                over, gone = over - row.size, gone + 1
-                blobs.append(row.blob)
-        # At once, not with the next sweep: the disk is what the limit is for.
-        await remove(cast("Sweepable", self._context.store), blobs, files.blobs_referenced, now=self._context.now())
-        return gone
-
-    def _pinned(self, name: str) -> bool:
-        return any(matches(glob, name) for glob in self._spec.options.get("pins", ()))
+        return await self._context.flights.join(("evict", self._spec.id), lambda: make_room(self, self._context, most))
 
     def forget(self, key: str) -> None:
         """Drop a file from memory, here and in the groups."""

@@ -9,12 +9,13 @@ import base64
 import binascii
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TypeAlias, overload
+from typing import TypeAlias
 from urllib.parse import urljoin
 
 import msgspec
 import orjson
 
+from reliquary.formats.entries import Entries
 from reliquary.formats.npm import assembling, keys, members, names
 from reliquary.formats.npm.members import Bytes
 from reliquary.types import Entry
@@ -36,7 +37,7 @@ _MANIFEST = msgspec.json.Decoder(_Manifest)
 _DIST = msgspec.json.Decoder(_Dist)
 
 
-class Versions(Sequence[Entry]):
+class Versions(Entries["_Item"]):
     """Implements `reliquary.formats.base.Compact`; equal to another of the same text.
 
     Args:
@@ -50,31 +51,14 @@ class Versions(Sequence[Entry]):
         self._name = name
         self._base = base
         found = ((version, _parts(raw)) for version, raw in manifests.items())
-        self._items = [
-            (version, manifests[version], parts, times.get(version)) for version, parts in found if parts is not None
-        ]
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    @overload
-    def __getitem__(self, at: int) -> Entry: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[Entry]: ...
-    def __getitem__(self, at: int | slice) -> Entry | list[Entry]:
-        if isinstance(at, slice):
-            return [self._entry(item) for item in self._items[at]]
-        return self._entry(self._items[at])
-
-    def __iter__(self) -> Iterator[Entry]:
-        return map(self._entry, self._items)
+        super().__init__(
+            [(version, manifests[version], parts, times.get(version)) for version, parts in found if parts is not None]
+        )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Versions):
             return NotImplemented
         return (self._name, self._base, self._texts()) == (other._name, other._base, other._texts())
-
-    __hash__ = None  # type: ignore[assignment]
 
     def _texts(self) -> list[tuple[str, bytes, bytes]]:
         return [(version, bytes(raw), _time(time)) for version, raw, _, time in self._items]
@@ -97,7 +81,7 @@ class Versions(Sequence[Entry]):
             for version, raw, parts, time in self._items
         ]
 
-    def _entry(self, item: tuple[str, Bytes, _Parts, Bytes | None]) -> Entry:
+    def _entry(self, item: _Item) -> Entry:
         version, raw, (dist, tarball, _), time = item
         when = members.value(time, str)
         url = members.value(tarball, str) or ""
@@ -116,6 +100,8 @@ class Versions(Sequence[Entry]):
 
 _Parts: TypeAlias = tuple[bytes, bytes, bytes]
 """Texts of a manifest's ``dist``, and in it of ``tarball`` and ``attestations``."""
+_Item: TypeAlias = tuple[str, Bytes, _Parts, Bytes | None]
+"""A version, the text of its manifest, parts of that, and the text of its time."""
 
 
 def _parts(raw: Bytes) -> _Parts | None:

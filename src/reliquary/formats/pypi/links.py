@@ -7,11 +7,12 @@ of a link is taken out of the text at once; its entry is made when somebody want
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeAlias, overload
+from typing import Any, TypeAlias
 
 from reliquary.formats.base import PageKey
+from reliquary.formats.entries import Entries
 from reliquary.formats.pypi import index, markup, names
 from reliquary.formats.pypi.addresses import Addresses
 from reliquary.formats.pypi.negotiate import JSON_V1
@@ -46,7 +47,7 @@ Link: TypeAlias = tuple[str, str, str, str, str, str | None, str, str, str]
 """Key, file name, version, address, digest, time, the end of the JSON object, the other attributes and the text."""
 
 
-class Links(Sequence[Entry]):
+class Links(Entries["Link | Entry"]):
     """The entries of a page, each made when it is asked for; equal to a list of the same entries.
 
     Args:
@@ -57,30 +58,13 @@ class Links(Sequence[Entry]):
 
     def __init__(self, name: str, make: Make, items: Sequence[Link | Entry]) -> None:
         self._name = name
+        super().__init__(items)
         self._make = make
-        self._items = items
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    @overload
-    def __getitem__(self, at: int) -> Entry: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[Entry]: ...
-    def __getitem__(self, at: int | slice) -> Entry | list[Entry]:
-        if isinstance(at, slice):
-            return [self._entry(item) for item in self._items[at]]
-        return self._entry(self._items[at])
-
-    def __iter__(self) -> Iterator[Entry]:
-        return map(self._entry, self._items)
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Links) and self._items == other._items:
             return True
         return isinstance(other, Sequence) and list(self) == list(other)
-
-    __hash__ = None  # type: ignore[assignment]  # equal to lists, which have none
 
     def keys(self) -> list[str]:
         """The keys of all entries, in their order."""
