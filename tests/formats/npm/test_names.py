@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reliquary.errors import Malformed
+from reliquary.formats import semver
 from reliquary.formats.npm import names
-from reliquary.formats.npm.names import Version
+from reliquary.formats.semver import Version
 
 NUMBERS = st.integers(0, 2**53 - 1)
 WORDS = st.text("019abXZ-", min_size=1, max_size=6).filter(lambda text: not text.isdigit())
@@ -128,13 +129,13 @@ def test_versions_in_the_order_of_the_specification() -> None:
         assert one is not None
         assert other is not None
         assert one < other
-    assert names.ascending(random.Random(7).sample(texts, len(texts))) == texts
+    assert semver.ascending(random.Random(7).sample(texts, len(texts))) == texts
 
 
 @given(st.lists(VERSIONS, max_size=8))
 def test_order_is_the_same_for_texts_and_versions(versions: list[Version]) -> None:
     texts = [written(version) for version in versions]
-    assert names.ascending(texts) == [written(version) for version in sorted(versions)]
+    assert semver.ascending(texts) == [written(version) for version in sorted(versions)]
     assert [names.parse(text) for text in texts] == versions
 
 
@@ -296,8 +297,8 @@ def test_the_version_in_a_file_name(name: str, filename: str, version: str | Non
     ],
 )
 def test_what_latest_should_be(versions: list[str], latest: str | None) -> None:
-    assert names.best(versions) == latest
+    assert semver.best(versions) == latest
 
 
 def test_what_is_no_version_stands_first() -> None:
-    assert names.ascending(["1.0.0", "b", "0.0.0-0", "a"]) == ["b", "a", "0.0.0-0", "1.0.0"]
+    assert semver.ascending(["1.0.0", "b", "0.0.0-0", "a"]) == ["b", "a", "0.0.0-0", "1.0.0"]

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import orjson
 
 from reliquary.errors import Malformed
+from reliquary.formats import semver
 from reliquary.formats.base import Listing, Offer, PageKey, Rendered
-from reliquary.formats.npm import keys, members, names
+from reliquary.formats.npm import keys, members
 from reliquary.formats.npm.members import Bytes
 from reliquary.types import Entry
 
@@ -158,7 +159,7 @@ def dist_tags(facts: Mapping[str, str], versions: Sequence[str]) -> dict[str, st
         tags = {name.removeprefix(TAG): value for name, value in facts.items() if name.startswith(TAG)}
     known = set(versions)
     kept = {tag: version for tag, version in tags.items() if version in known}
-    if "latest" not in kept and (best := names.best(versions)) is not None:
+    if "latest" not in kept and (best := semver.best(versions)) is not None:
         kept = {"latest": best, **kept}
     return kept
 

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from reliquary.errors import Conflict, Malformed, NotHere
+from reliquary.formats import semver
 from reliquary.formats.npm import assembling, document, keys, names, tags, views
 from reliquary.formats.verbs import Incoming, Reply, Shelf
 from reliquary.types import Action, Entry
@@ -138,7 +139,7 @@ async def remove(
         stale = [tag for tag, version in views.known_tags(facts).items() if version in lost]
         values = {assembling.TAG + tag: None for tag in stale}
         if "latest" in stale:
-            values[f"{assembling.TAG}latest"] = names.best(left)
+            values[f"{assembling.TAG}latest"] = semver.best(left)
     values["modified"] = tags.stamp(shelf.now)
     paths = [path for entry in gone for path in (entry.key, keys.attestations_key(name, entry.version))]
     await shelf.remove(paths, "unpublish", properties=values, clears=True)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from operator import itemgetter
-from typing import TypeAlias
 
 from reliquary.errors import Malformed
+from reliquary.formats import semver
+from reliquary.formats.semver import BUILD, WORD, Version
 
 LONGEST = 214
 """Characters of a name, and of a tag."""
 
-LONGEST_VERSION = 256
 _BIGGEST = 2**53 - 1
 """npm reads version numbers as doubles and refuses what they cannot count."""
 
@@ -22,55 +19,17 @@ _NAME = re.compile(rf"(?:@({_PART})/)?({_PART})")
 _NEW = re.compile(r"(?:@[a-z0-9_-][a-z0-9_.-]*/)?[a-z0-9_-][a-z0-9_.-]*")
 _NEVER = frozenset({"node_modules", "favicon.ico"})
 
-_NUMBER = r"(?:0|[1-9][0-9]*)"
-_WORD = r"[0-9]*[A-Za-z-][0-9A-Za-z-]*"
-_BUILD = r"(?:\+([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
-_STRICT = re.compile(
-    rf"({_NUMBER})\.({_NUMBER})\.({_NUMBER})(?:-((?:{_WORD}|{_NUMBER})(?:\.(?:{_WORD}|{_NUMBER}))*))?{_BUILD}"
-)
-_LOOSE = re.compile(rf"([0-9]+)\.([0-9]+)\.([0-9]+)(?:-?((?:{_WORD}|[0-9]+)(?:\.(?:{_WORD}|[0-9]+))*))?{_BUILD}")
+_LOOSE = re.compile(rf"([0-9]+)\.([0-9]+)\.([0-9]+)(?:-?((?:{WORD}|[0-9]+)(?:\.(?:{WORD}|[0-9]+))*))?{BUILD}")
 _IN_FILE = re.compile(r"[v=]?[0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+-]*")
 
 _WILD = r"(?:[0-9]+|[xX*])"
-_SOME = rf"[v= ]*{_WILD}(?:\.{_WILD}(?:\.{_WILD}(?:-?(?:{_WORD}|[0-9]+)(?:\.(?:{_WORD}|[0-9]+))*)?{_BUILD})?)?"
+_SOME = rf"[v= ]*{_WILD}(?:\.{_WILD}(?:\.{_WILD}(?:-?(?:{WORD}|[0-9]+)(?:\.(?:{WORD}|[0-9]+))*)?{BUILD})?)?"
 _COMPARATOR = re.compile(rf"(?:[<>]?=?|~>?|\^)\s*{_SOME}")
 _HYPHEN = re.compile(rf"{_SOME} - {_SOME}")
 _OPERATOR = re.compile(r"([<>=~^]) +")
 _DROPPED = re.compile(r"\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*")
 _STAR = re.compile(r"[<>]?=?\*")
 _BARE = frozenset({"", "<", ">", "=", "<=", ">=", "~", "~>", "^"})
-
-Identifier: TypeAlias = tuple[int, int, str]
-"""Of a prerelease: (0, number, "") before (1, 0, word), as semver orders them."""
-
-Key: TypeAlias = tuple[int, int, int, bool, tuple[Identifier, ...]]
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Version:
-    """A version of semver 2.0.0; ordered, and equal, by its precedence (section 11).
-
-    Args:
-        major, minor, patch: its numbers.
-        prerelease: the identifiers behind the hyphen, numbers as int.
-        build: what stands behind the plus; tells nothing of order or identity.
-    """
-
-    major: int = field(compare=False)
-    minor: int = field(compare=False)
-    patch: int = field(compare=False)
-    prerelease: tuple[int | str, ...] = field(default=(), compare=False)
-    build: str = field(default="", compare=False)
-    _key: Key = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        numbers = self.major, self.minor, self.patch
-        object.__setattr__(self, "_key", (*numbers, not self.prerelease, tuple(map(_identifier, self.prerelease))))
-
-    def __str__(self) -> str:
-        """The version without its build metadata: its identity."""
-        behind = "-" + ".".join(map(str, self.prerelease)) if self.prerelease else ""
-        return f"{self.major}.{self.minor}.{self.patch}{behind}"
 
 
 def valid(name: str) -> bool:
@@ -108,8 +67,8 @@ def check_new(name: str) -> None:
 
 
 def parse(text: str) -> Version | None:
-    """A version strictly by semver 2.0.0, or None: no ``v``, no spaces, no leading zeros."""
-    return _version(_STRICT.fullmatch(text)) if len(text) <= LONGEST_VERSION else None
+    """A version strictly by semver 2.0.0 that npm can count, or None."""
+    return _counted(semver.parse(text))
 
 
 def normal(text: str, *, loose: bool = False) -> str | None:
@@ -122,60 +81,16 @@ def normal(text: str, *, loose: bool = False) -> str | None:
     Returns:
         The version as semver writes it, or None when it is none.
     """
-    if len(text) > LONGEST_VERSION:
+    if len(text) > semver.LONGEST:
         return None
-    found = _version((_LOOSE if loose else _STRICT).fullmatch(text.strip().lstrip("v= \t\r\n")))
-    return None if found is None else str(found)
+    bare = text.strip().lstrip("v= \t\r\n")
+    found = semver.made(_LOOSE.fullmatch(bare)) if loose else semver.parse(bare)
+    return None if _counted(found) is None else str(found)
 
 
-def _version(found: re.Match[str] | None) -> Version | None:
-    if found is None:
-        return None
-    major, minor, patch, behind, build = found.groups()
-    numbers = int(major), int(minor), int(patch)
-    if max(numbers) > _BIGGEST:
-        return None
-    identifiers = behind.split(".") if behind else ()
-    return Version(*numbers, tuple(int(each) if each.isdigit() else each for each in identifiers), build or "")
-
-
-def ascending(versions: Iterable[str]) -> list[str]:
-    """Versions from the lowest to the highest; what is no version stands first, in the order it came."""
-    keys = [(_key(text) or _LOWEST, text) for text in versions]
-    keys.sort(key=itemgetter(0))
-    return [text for _, text in keys]
-
-
-def best(versions: Iterable[str]) -> str | None:
-    """What ``latest`` should name: the highest stable version, else the highest prerelease.
-
-    Returns:
-        One of the texts as it is; None when none of them is a version.
-    """
-    keys = [(key, text) for text in versions if (key := _key(text)) is not None]
-    stable = [pair for pair in keys if pair[0][3]]
-    return max(stable or keys, key=itemgetter(0))[1] if keys else None
-
-
-def _identifier(value: int | str) -> Identifier:
-    return (0, value, "") if isinstance(value, int) else (1, 0, value)
-
-
-def _key(text: str) -> Key | None:
-    """A version's precedence without the version: packuments of thousands of versions are sorted by it."""
-    found = _STRICT.fullmatch(text) if len(text) <= LONGEST_VERSION else None
-    if found is None:
-        return None
-    major, minor, patch, behind = found.group(1, 2, 3, 4)
-    if behind is None:
-        key: Key = int(major), int(minor), int(patch), True, ()
-    else:
-        identifiers = tuple((0, int(each), "") if each.isdigit() else (1, 0, each) for each in behind.split("."))
-        key = int(major), int(minor), int(patch), False, identifiers
-    return None if max(key[:3]) > _BIGGEST else key
-
-
-_LOWEST: Key = (-1, 0, 0, False, ())
+def _counted(found: Version | None) -> Version | None:
+    """A version whose numbers npm can count."""
+    return None if found is None or max(found.major, found.minor, found.patch) > _BIGGEST else found
 
 
 def is_range(tag: str) -> bool:
@@ -238,6 +153,6 @@ def version_of(name: str, filename: str) -> str | None:
         return None
     for prefix in (name, basename(name)):
         rest = bare[len(prefix) + 1 :]
-        if bare.startswith(prefix + "-") and len(rest) <= LONGEST_VERSION and _IN_FILE.fullmatch(rest):
+        if bare.startswith(prefix + "-") and len(rest) <= semver.LONGEST and _IN_FILE.fullmatch(rest):
             return rest
     return None

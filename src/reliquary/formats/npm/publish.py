@@ -11,6 +11,7 @@ from typing import IO, Any
 import orjson
 
 from reliquary.errors import AlreadyThere, Forbidden, Malformed
+from reliquary.formats import semver
 from reliquary.formats.npm import assembling, change, document, inspect, keys, names, summary, tags, views
 from reliquary.formats.npm.reading import cut
 from reliquary.formats.verbs import Incoming, Received, Reply, Shelf
@@ -189,7 +190,7 @@ async def _wanted(shelf: Shelf, name: str, version: str, tag: str | None) -> tup
         names.check_tag(tag)
         return (tag,)
     latest = views.known_tags(await shelf.properties(name)).get("latest")
-    return ("latest",) if latest is None or names.best((latest, version)) == version else ()
+    return ("latest",) if latest is None or semver.best((latest, version)) == version else ()
 
 
 async def _publish(shelf: Shelf, draft: Draft) -> Reply:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from reliquary.errors import Forbidden, NotHere
+from reliquary.formats import semver
 from reliquary.formats.base import Listed, Listing
 from reliquary.formats.npm import assembling, keys, members, names, summary
 from reliquary.formats.verbs import Incoming, Reply, Shelf
@@ -82,7 +83,7 @@ async def find(shelf: Shelf, name: str, wanted: str) -> Entry | None:
     facts = await shelf.properties(name)
     tagged = known_tags(facts).get(wanted)
     if tagged is None and wanted == "latest":
-        tagged = names.best([entry.version for entry in await shelf.entries(name) if entry.listed])
+        tagged = semver.best([entry.version for entry in await shelf.entries(name) if entry.listed])
     return await shelf.entry(keys.tarball(name, tagged)) if tagged is not None else None
 
 

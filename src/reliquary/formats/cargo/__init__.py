@@ -1,0 +1,1 @@
+"""The cargo format: alternate registries over the sparse protocol, and mirrors of other ones."""

@@ -1,0 +1,67 @@
+"""Names of crates: as they are spelled, as index paths have them, and as they are told apart."""
+
+from __future__ import annotations
+
+import re
+
+from reliquary.errors import Malformed
+
+LONGEST = 64
+"""Characters of a new crate's name."""
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_NEW = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_DEVICES = frozenset(
+    {"aux", "con", "nul", "prn", *(f"com{digit}" for digit in range(10)), *(f"lpt{digit}" for digit in range(10))}
+)
+"""Names of devices on Windows, where no folder can be called so."""
+_RUNTIME = frozenset({"alloc", "core", "proc-macro", "std", "test"})
+"""Crates that come with the compiler."""
+
+
+def valid(name: str) -> bool:
+    """Whether a crate of this name may be asked for; old ones may break the rules for new ones."""
+    return _NAME.fullmatch(name) is not None
+
+
+def check_new(name: str) -> None:
+    """Refuse a name that no new crate may have.
+
+    Raises:
+        Malformed: the message says which rule it breaks.
+    """
+    if len(name) > LONGEST:
+        raise Malformed(f"a crate's name has at most {LONGEST} characters, this one has {len(name)}")
+    if not _NEW.fullmatch(name):
+        raise Malformed(
+            f"{shown(name)} is not the name of a crate: write letters, digits, '-' and '_', with a letter first"
+        )
+    if name.lower() in _DEVICES or normal(name) in _RUNTIME:
+        raise Malformed(f"the name {shown(name)} is reserved; choose another one")
+
+
+def normal(name: str) -> str:
+    """The form in which names are told apart: neither case nor ``-`` against ``_`` makes two of one."""
+    return name.lower().replace("_", "-")
+
+
+def folder(lower: str) -> str:
+    """The folders of an index file (The Cargo Book, "Index files"): ``1``, ``2``, ``3/a``, ``ab/cd``."""
+    if len(lower) < 3:
+        return str(len(lower))
+    return f"3/{lower[0]}" if len(lower) == 3 else f"{lower[:2]}/{lower[2:4]}"
+
+
+def index_path(lower: str) -> str:
+    """Where a crate's index file is, below an index."""
+    return f"{folder(lower)}/{lower}"
+
+
+def crate_file(name: str, version: str) -> str:
+    """The file name of a version's archive."""
+    return f"{name}-{version}.crate"
+
+
+def shown(text: str) -> str:
+    """A name or version as a message may carry it."""
+    return ascii(text[:120])
