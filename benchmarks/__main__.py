@@ -1,5 +1,6 @@
-"""`make bench`: what Reliquary does beside what else could serve the same. Loopback only, but for ``real`` and ``npm``.
+"""`make bench`: what Reliquary does beside what else could serve the same.
 
+Loopback only, but for ``real``, ``npm``, ``npm-real`` and ``cargo-real``, and for what is installed to stand beside us.
 Each figure is the median of rounds in which both sides take turns.
 """
 
@@ -20,11 +21,26 @@ from pathlib import Path
 from tests.running import running
 from tests.upstreams import playing
 
-from benchmarks import bulk, clients, cold, npm, npm_real, peers, publishing, reads, results, static, workers
+from benchmarks import (
+    bulk,
+    cargo,
+    cargo_real,
+    clients,
+    cold,
+    npm,
+    npm_real,
+    peers,
+    publishing,
+    reads,
+    results,
+    static,
+    workers,
+)
 from benchmarks.load import CONNECTIONS, Unusable
 from reliquary import __version__
 
-PARTS, FURTHER = ("reads", "cold", "bulk", "publish"), ("workers", "peers", "real", "npm", "npm-real")
+PARTS = ("reads", "cold", "bulk", "publish")
+FURTHER = ("workers", "peers", "real", "npm", "npm-real", "cargo", "cargo-real")
 """What is measured without being asked for, in a minute and a half, and what takes longer."""
 NONE = "none"
 
@@ -67,6 +83,10 @@ def measured(folder: Path, arguments: argparse.Namespace) -> Iterator[results.Ro
         yield from npm.measure(folder / "npm", arguments.seconds, rounds)
     if "npm-real" in arguments.parts:
         yield from npm_real.measure(folder / "npm-real", rounds, arguments.homes)
+    if "cargo" in arguments.parts:
+        yield from cargo.measure(folder / "cargo", arguments.seconds, rounds)
+    if "cargo-real" in arguments.parts:
+        yield from cargo_real.measure(folder / "cargo-real", rounds, arguments.homes)
 
 
 def machine() -> str:
@@ -97,10 +117,12 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--real", action="store_true", help="also pip and uv, with the real upstream of this machine")
     parser.add_argument("--npm", action="store_true", help="also npm's documents, with Verdaccio installed beside us")
     parser.add_argument("--npm-real", action="store_true", help="also npm itself, with the real upstream and Verdaccio")
+    parser.add_argument("--cargo", action="store_true", help="also cargo's index files, with Kellnr built beside us")
+    parser.add_argument("--cargo-real", action="store_true", help="also cargo itself, with the real upstream")
     parser.add_argument(
         "--homes",
         type=Path,
-        help="where pip, uv and npm keep their files: a disk that is full of their writing tells little",
+        help="where pip, uv, npm and cargo keep their files: a disk that is full of their writing tells little",
     )
     parser.add_argument("--all", action="store_true", help="everything")
     parser.add_argument("--json", action="store_true", help="print the results as JSON alone")
