@@ -62,13 +62,13 @@ def newest(versions: Sequence[tuple[str, bool]]) -> Newest | None:
     there = [version for version, yanked in versions if not yanked] or [version for version, _ in versions]
     best = semver.best(there) or there[-1]
     stable = None if _prerelease(best) else best
-    # A second sort over hundreds of versions is spared where only prereleases could be higher.
+    # Of hundreds of versions none is put in order twice: only prereleases can be higher than the best.
     highest = semver.ascending([*filter(_prerelease, there), best])[-1]
     return Newest(highest, stable, there[-1])
 
 
 def _prerelease(version: str) -> bool:
-    return "-" in version.partition("+")[0]
+    return "-" in version and "-" in version.partition("+")[0]
 
 
 def of(name: str, lines: Sequence[Told], about: Mapping[str, Any] = NOTHING) -> str | None:
@@ -92,6 +92,7 @@ def of(name: str, lines: Sequence[Told], about: Mapping[str, Any] = NOTHING) -> 
         "max_version": known.highest,
         "max_stable": known.stable,
         "newest": known.latest,
+        "yanked": all(yanked for _, yanked, _ in lines),
         "description": _text(about.get("description")),
         "keywords": _words(about.get("keywords")),
         "categories": _words(about.get("categories")),
@@ -99,6 +100,11 @@ def of(name: str, lines: Sequence[Told], about: Mapping[str, Any] = NOTHING) -> 
         "needs": [dep for _, dep in needed],
     }
     return orjson.dumps(told).decode()
+
+
+def default(fact: Mapping[str, Any]) -> str:
+    """The version that is shown of the crate that a fact, read as JSON, tells of."""
+    return str(fact["max_stable"] or fact["max_version"])
 
 
 def of_entries(name: str, entries: Iterable[Entry]) -> str | None:
