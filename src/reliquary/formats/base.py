@@ -45,6 +45,8 @@ class Manner:
         sandbox: foreign bytes a browser must not run on our origin.
         absolute: the page holds absolute addresses, so each address of ours has a page of its own
             (`Listing.base_url`).
+        prompt: a proxied page past its age is confirmed before it is sent, not behind the answer: clients of this
+            format look at it when they must know what is new.
     """
 
     offers: tuple[Offer, ...]
@@ -55,6 +57,7 @@ class Manner:
     headers: Headers = ()
     sandbox: bool = False
     absolute: bool = False
+    prompt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +318,12 @@ class Format(Protocol):
 
     @property
     def challenges(self) -> tuple[str, ...]:
-        """WWW-Authenticate values of a 401."""
+        """WWW-Authenticate values of a 401; ``{repository}`` in one stands for the repository's address, with a final
+        slash."""
+
+    @property
+    def pace(self) -> float:
+        """Seconds between two questions (`question`) to an upstream; 0 where upstreams ask for no pace."""
 
     def match(self, method: str, segments: tuple[str, ...], query: Mapping[str, str]) -> Match | None:
         """Map a path below the repository (each segment decoded once, no empty ones but a last
@@ -331,6 +339,13 @@ class Format(Protocol):
     def locate(self, key: FileKey | PageKey, base: str) -> str | None:
         """The key's address at an upstream, or None: only the index knows."""
 
+    def guide(self, base: str) -> PageKey | None:
+        """The page of the upstream at ``base`` whose properties tell where its files and services are; None where
+        that follows from its address, or pages name it."""
+
+    def direct(self, entry: Entry, told: Mapping[str, str]) -> str | None:
+        """The address of an entry that names none, by what the guide told; None where that tells nothing."""
+
     def brief(self, key: FileKey, base: str) -> str | None:
         """The address of a small document that tells of this file alone, None where upstreams have none: then
         its page is read, however large."""
@@ -338,8 +353,9 @@ class Format(Protocol):
     def glean(self, key: FileKey, source: Source) -> Entry | None:
         """What such a document says of the file; None where it is of another. Raises Malformed."""
 
-    def question(self, path: str, base: str) -> str:
-        """The address at which an upstream is asked what is passed on to it (``Shelf.ask``)."""
+    def question(self, path: str, base: str, told: Mapping[str, str]) -> str | None:
+        """The address at which an upstream is asked what is passed on to it (``Shelf.ask``), by what its guide told;
+        None where it has no such service."""
 
     def ask(self, key: FileKey | PageKey) -> Mapping[str, str]:
         """Request headers an upstream is asked with."""
@@ -364,7 +380,7 @@ class Format(Protocol):
         """Render pages of one scope, in every media type or the one named."""
 
     def pages(self, scope: str) -> Sequence[PageKey]:
-        """The pages that a scope is shown in."""
+        """The pages that a scope is shown in; a package's name, in any spelling, is a scope too."""
 
     def touches(self, entry: Entry) -> Sequence[Touch]:
         """The scopes that are out of date when this entry comes, changes or goes."""

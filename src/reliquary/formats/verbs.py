@@ -220,7 +220,7 @@ class Shelf(Protocol):
 
     @property
     def public(self) -> bool:
-        """Whether anybody may read it."""
+        """Whether anybody may read the repository that was addressed."""
 
     @property
     def hosted(self) -> bool:
@@ -230,7 +230,7 @@ class Shelf(Protocol):
         """Ask whether the actor may do this to that package; raises Forbidden, Unauthenticated."""
 
     async def entries(self, name: str) -> Sequence[Entry]:
-        """The package's files, sidecars included; empty when there is no such package."""
+        """The package's files, sidecars included, by its name in any spelling; empty when there is no such package."""
 
     async def entry(self, key: FileKey) -> Entry | None:
         """One file, as far as the index knows it; of a group the first member's that has it. None when there is no

@@ -111,6 +111,10 @@ class Freshness:
 class Around(Protocol):
     """A group, as a member's shelf sees it."""
 
+    @property
+    def spec(self) -> RepositorySpec:
+        """Its configuration."""
+
     async def open(self, names: set[str]) -> set[str]:
         """Those of the names that upstreams may give here: no hosted member owns them, no rule forbids it."""
 
@@ -121,7 +125,7 @@ class Company:
 
     Args:
         screen: rules of the groups that a question came through; names they deny stay unknown.
-        groups: these groups.
+        groups: these groups, the outermost one first.
         beside: the shelves of a group's other members, for what the first one does not know, and for questions about
             no name in particular.
     """

@@ -30,14 +30,21 @@ class Download:
         self._key = key
         self._entry = entry
 
-    def _places(self) -> list[tuple[Upstream, str]]:
+    async def _places(self) -> list[tuple[Upstream, str]]:
+        """Raises NotHere, Unavailable where an upstream must tell and does not."""
         upstreams, url = self._proxy.upstreams, self._entry.url
         if url is not None:
             # Credentials belong to the upstream whose page named the file.
             near = [each for each in upstreams if url.startswith(each.base)]
             return [((near or list(upstreams))[0], url)]
-        found = [(each, self._proxy.format.locate(self._key, each.base)) for each in upstreams]
+        found = [(each, await self._place(each)) for each in upstreams]
         return [(each, place) for each, place in found if place is not None]
+
+    async def _place(self, upstream: Upstream) -> str | None:
+        place = self._proxy.format.locate(self._key, upstream.base)
+        if place is None and (told := await self._proxy.told(upstream)):
+            place = self._proxy.format.direct(self._entry, told)
+        return place
 
     @asynccontextmanager
     async def begin(self, state: UpstreamState | None) -> AsyncIterator[Answer | None]:
@@ -47,7 +54,7 @@ class Download:
             NotHere: every upstream said so.
             Unavailable: one could not tell.
         """
-        for upstream, url in self._places():
+        for upstream, url in await self._places():
             headers = dict(self._proxy.format.ask(self._key))
             if state is not None and state.url == url:
                 headers |= {"if-none-match": state.etag} if state.etag else {}
@@ -94,7 +101,7 @@ class Download:
     @asynccontextmanager
     async def span(self, start: int, stop: int) -> AsyncIterator[Answer | None]:
         """Bytes ``start`` to ``stop`` (exclusive), or None where the upstream gives no ranges."""
-        upstream, url = self._places()[0]
+        upstream, url = (await self._places())[0]
         headers = {**self._proxy.format.ask(self._key), "range": f"bytes={start}-{stop - 1}"}
         async with upstream.open(url, headers=headers) as answer:
             usable = not isinstance(answer, Missing | Unchanged) and answer.status == 206
@@ -102,7 +109,7 @@ class Download:
 
     async def measure(self) -> tuple[int | None, datetime | None]:
         """Size and date by HEAD; (None, None) where the upstream does not tell them."""
-        for upstream, url in self._places():
+        for upstream, url in await self._places():
             try:
                 async with upstream.open(url, method="HEAD", headers=self._proxy.format.ask(self._key)) as answer:
                     if isinstance(answer, Missing):

@@ -252,7 +252,7 @@ class Group(Projection):
             return await target.shelf(publisher, permit, call)
         inside = Company((*company.screen, *self._spec.rules), (*company.groups, self))
         if call.name is not None:
-            holder = await self._holder(call.name)
+            holder = await self._holder(call.name, call.scope or call.name)
             members = [holder, *(member for member in await self.chosen(call.name) if member is not holder)]
         else:
             members = sorted(self.members, key=lambda member: member is not target)
@@ -267,7 +267,7 @@ class Group(Projection):
         givers = await self.givers(names)
         return {name for name in names if any(_foreign(member) for member in givers[name] or ())}
 
-    async def _holder(self, name: str) -> Repository:
+    async def _holder(self, name: str, scope: str) -> Repository:
         """The member that answers questions about a package: its owner, else the first that has it.
         Raises NotHere, Unavailable."""
         members = await self.chosen(name)
@@ -276,7 +276,7 @@ class Group(Projection):
                 return member
         for member in members:
             try:
-                for page in self._format.pages(self._format.normalise(name)):
+                for page in self._format.pages(scope):
                     await member.settle(page)
             except NotHere:
                 continue

@@ -55,7 +55,8 @@ class LookingShelf:
 
     @property
     def public(self) -> bool:
-        return self._spec.anonymous_read
+        outermost = self._company.groups[0].spec if self._company.groups else self._spec
+        return outermost.anonymous_read
 
     @property
     def publisher(self) -> str | None:
@@ -73,7 +74,7 @@ class LookingShelf:
         await self._permit(self._spec, action, name)
 
     async def entries(self, name: str) -> Sequence[Entry]:
-        rows = await self._context.catalog.files.of_package(self._spec.id, name)
+        rows = await self._context.catalog.files.of_package(self._spec.id, self._format.normalise(name))
         return [known(row) for row in rows]
 
     async def entry(self, key: FileKey) -> Entry | None:
@@ -125,7 +126,8 @@ class LookingShelf:
         ]
 
     async def properties(self, name: str) -> Mapping[str, str]:
-        return visible(await self._context.catalog.packages.properties(self._spec.id, name))
+        normal = self._format.normalise(name)
+        return visible(await self._context.catalog.packages.properties(self._spec.id, normal))
 
     async def read(self, key: str, limit: int = 1_048_576) -> bytes:
         rows = await self._context.catalog.files.find([self._spec.id], key)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from reliquary.errors import NotHere, WrongMethod
+from reliquary.errors import NotHere, Unavailable, WrongMethod
 from reliquary.formats.base import FileKey
 from reliquary.formats.verbs import Received, Reply
 from reliquary.repositories import rules
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 FORWARDED = 33_554_432
 """Bytes that a passed-on upstream answer may have."""
+PATIENCE = 5.0
+"""Seconds that a question waits for its turn."""
 
 
 class ProxyShelf(LookingShelf):
@@ -97,12 +100,28 @@ class ProxyShelf(LookingShelf):
     async def _put_to(self, path: str, headers: Mapping[str, str], body: bytes | None, *, aside: bool = False) -> Reply:
         sent = {name: value for name, value in headers.items() if name == "accept"}
         for upstream in self._proxy.upstreams:
-            url = self._format.question(path, upstream.base)
+            url = self._format.question(path, upstream.base, await self._proxy.told(upstream))
+            if url is None:
+                continue
+            await self._keep_pace()
             outcome = await upstream.fetch(url, headers=sent, limit=FORWARDED, body=body, aside=aside)
             if isinstance(outcome, Document):
                 kind = outcome.headers.get("content-type", "application/octet-stream")
                 return Reply(200, outcome.body, kind)
         raise NotHere(f"the upstream of {self._spec.title} has no {path}")
+
+    async def _keep_pace(self) -> None:
+        """Wait for this question's turn, where upstreams ask for a pace; raises Unavailable for a long queue."""
+        pace, now = self._format.pace, self._context.monotonic()
+        if not pace:
+            return
+        turn = max(now, self._proxy.next_question)
+        if turn - now > PATIENCE:
+            raise Unavailable(
+                f"too many questions wait for the upstream of {self._spec.title}; ask again", retry_after=5
+            )
+        self._proxy.next_question = turn + pace
+        await asyncio.sleep(turn - now)
 
     def _refuse(self) -> WrongMethod:
         return WrongMethod(f"{self._spec.title} is a proxy: it takes no publishing")

@@ -61,6 +61,7 @@ class Proxy(Projection):
         self._missing: dict[str, float] = {}
         self.unanswered: dict[str, float] = {}
         self._lagging: dict[str, float] = {}
+        self.next_question = 0.0
         self.briefs = Briefs(self, context)
         self._filling = Filling(self, context)
 
@@ -130,7 +131,8 @@ class Proxy(Projection):
             return Freshness(now + life) if fresh else Freshness(now + AGAIN, stale=True)
         if 0 <= age < life:
             return Freshness(now + life - age, stale=state.gone_at is not None)
-        if age < life + self._context.limits.stale_for:
+        patient = not self._format.manner(key).prompt
+        if patient and age < life + self._context.limits.stale_for:
             self._context.later(self._refresh_quietly(key, state.checked_at))
             return Freshness(now + AGAIN, stale=True)
         if not await self._refresh_quietly(key, state.checked_at):
@@ -287,8 +289,10 @@ class Proxy(Projection):
         return await lists.find(self._spec.id, page.path, (fresh and fresh.body) or "", key, read)
 
     async def rows(self, name: str) -> Sequence[StoredFile]:
-        """The package's files, those that were never asked for too, as far as pages were read."""
-        found = {row.entry.key: row for row in await self._context.catalog.files.of_package(self._spec.id, name)}
+        """The package's files, those that were never asked for too, as far as pages were read; its name in any
+        spelling."""
+        normal = self._format.normalise(name)
+        found = {row.entry.key: row for row in await self._context.catalog.files.of_package(self._spec.id, normal)}
         for page in self._format.pages(name):
             state = await self._context.catalog.pages.state(self._spec.id, page.path)
             held = await self.held(page, state)
@@ -337,6 +341,11 @@ class Proxy(Projection):
         await self.settle(key)
         held = await self._held(key)
         return {**held.reading.properties, **held.reading.about} if held is not None else {}
+
+    async def told(self, upstream: Upstream) -> Mapping[str, str]:
+        """What an upstream tells of where its files and services are; raises NotHere, Unavailable."""
+        guide = self._format.guide(upstream.base)
+        return await self.said(guide) if guide is not None else {}
 
     def _merged(self, held: Held | None, stored: Sequence[StoredFile], media: str) -> Sequence[Row]:
         """What the document lists, as the rows know better, and what only rows list."""

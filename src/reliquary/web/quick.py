@@ -20,9 +20,20 @@ from reliquary.web.conditions import quoted
 Key: TypeAlias = tuple[bytes, bytes, bytes, bytes]
 """Target, Host, Accept and Accept-Encoding."""
 PLAIN = frozenset(
-    {b"user-agent", b"connection", b"accept-language", b"cache-control", b"pragma", b"origin", b"referer"}
+    {
+        b"user-agent",
+        b"connection",
+        b"accept-language",
+        b"cache-control",
+        b"pragma",
+        b"origin",
+        b"referer",
+        b"cargo-protocol",
+        b"upgrade",
+        b"http2-settings",
+    }
 )
-"""Headers that change nothing in the answer."""
+"""Headers that change nothing in the answer; of ``upgrade`` only h2c comes here."""
 MOST = 4096
 """Answers that are kept at the most."""
 BUDGET = 67_108_864

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -79,7 +79,7 @@ class Responder:
 
     def _page_cache(self, manner: Manner, spec: RepositorySpec) -> str:
         private = "" if spec.anonymous_read else "private, "
-        if spec.kind is Kind.PROXY and manner.max_age:
+        if spec.kind is Kind.PROXY and manner.max_age and not manner.prompt:
             return f"{private}max-age={min(manner.max_age, self.page_life, 600)}"
         return f"{private}max-age=0, must-revalidate"
 
@@ -233,7 +233,7 @@ def vary(manner: Manner) -> str:
     return ", ".join(names)
 
 
-def error_headers(error: ReliquaryError, challenges: tuple[str, ...]) -> list[tuple[str, str]]:
+def error_headers(error: ReliquaryError, challenges: Sequence[str]) -> list[tuple[str, str]]:
     """What an error sends beside its body, by its class."""
     headers = [("cache-control", "no-store"), ("x-content-type-options", "nosniff")]
     if error.status == 401:

@@ -7,6 +7,7 @@ repository; the key; the authorizer for the object; method; negotiation; validat
 from __future__ import annotations
 
 from dataclasses import replace
+from urllib.parse import quote, unquote_to_bytes
 
 import structlog
 
@@ -204,12 +205,21 @@ class Serve:
             return
         self._state.context.count(f"errors_{error.status}")
         reply = format.dress(error, request.headers.get("accept", ""))
-        more = error_headers(error, format.challenges)
+        more = error_headers(error, self._challenges(request, format, raw) if error.status == 401 else ())
         more += self._page_headers(format, raw)
         if error.status == 413 or "expect" in request.headers:
             # The body was not read, and whether it still comes is not known.
             more.append(("connection", "close"))
         await request.reply(with_headers(reply, more))
+
+    def _challenges(self, request: Request, format: Format, raw: bytes) -> list[str]:
+        """The format's challenges, the repository's address put in (The Cargo Book, "Registry Web API": login_url)."""
+        try:
+            origin = identity.origin(request.scope, request.headers, self._state.trust)
+        except ReliquaryError:
+            origin = "/"
+        place = f"{origin}{format.name}/{quote(unquote_to_bytes(raw.partition(b'/')[0]))}/"
+        return [each.replace("{repository}", place) for each in format.challenges]
 
     def _page_headers(self, format: Format, raw: bytes) -> list[tuple[str, str]]:
         """Vary and CORS of a page go with its errors too (npm/cli#3656)."""

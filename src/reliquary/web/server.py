@@ -41,7 +41,11 @@ class Protocol(HttpToolsProtocol):
         parser, cycle = self.parser, self.cycle
         if parser.get_method() != b"GET" or parser.get_http_version() != "1.1" or not parser.should_keep_alive():
             return False
-        if parser.should_upgrade() or self.pipeline or not (cycle is None or cycle.response_complete):
+        if (
+            (parser.should_upgrade() and not _offers_h2c(self.headers))
+            or self.pipeline
+            or not (cycle is None or cycle.response_complete)
+        ):
             return False
         if self.flow.write_paused or self.transport.is_closing():
             return False
@@ -87,6 +91,11 @@ class Protocol(HttpToolsProtocol):
 
     def _unsupported_upgrade_warning(self) -> None:
         """curl-based clients offer h2c with each request: not worth a line each."""
+
+
+def _offers_h2c(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether all a client would upgrade to is HTTP/2 (RFC 7540, section 3.2), which no answer depends on."""
+    return [value.strip().lower() for name, value in headers if name == b"upgrade"] == [b"h2c"]
 
 
 def _nothing(_: bytes, __: Sequence[tuple[bytes, bytes]]) -> None:

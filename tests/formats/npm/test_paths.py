@@ -193,7 +193,7 @@ def test_where_an_upstream_has_things() -> None:
     told = match("-/npm/v1/attestations/@s/p@1.0.0")
     assert isinstance(told, FileKey)
     assert FORMAT.locate(told, base) == base + "-/npm/v1/attestations/@s/p@1.0.0"
-    assert FORMAT.question("-/v1/search?text=x", base) == base + "-/v1/search?text=x"
+    assert FORMAT.question("-/v1/search?text=x", base, {}) == base + "-/v1/search?text=x"
 
 
 def test_6_15_manners() -> None:

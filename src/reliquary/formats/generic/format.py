@@ -36,6 +36,7 @@ class Generic:
     title: str = "Plain files"
     public: Public | None = None
     challenges: tuple[str, ...] = ('Basic realm="Reliquary"',)
+    pace: float = 0.0
 
     def match(self, method: str, segments: tuple[str, ...], query: Mapping[str, str]) -> Match | None:
         return paths.match(method, segments, query)
@@ -49,13 +50,19 @@ class Generic:
     def locate(self, key: FileKey | PageKey, base: str) -> str | None:
         return paths.locate(key, base)
 
+    def guide(self, base: str) -> PageKey | None:
+        return None
+
+    def direct(self, entry: Entry, told: Mapping[str, str]) -> str | None:
+        return None
+
     def brief(self, key: FileKey, base: str) -> str | None:
         return None
 
     def glean(self, key: FileKey, source: Source) -> Entry | None:
         return None
 
-    def question(self, path: str, base: str) -> str:
+    def question(self, path: str, base: str, told: Mapping[str, str]) -> str | None:
         return base + path
 
     def ask(self, key: FileKey | PageKey) -> Mapping[str, str]:

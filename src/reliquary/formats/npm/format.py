@@ -40,6 +40,7 @@ class Npm:
     public: Public | None = _PUBLIC
     # npm tells people of the first: that a token is not good, rather than a password.
     challenges: tuple[str, ...] = ('Bearer realm="Reliquary"', 'Basic realm="Reliquary"')
+    pace: float = 0.0
 
     def match(self, method: str, segments: tuple[str, ...], query: Mapping[str, str]) -> Match | None:
         return paths.match(method, segments, query)
@@ -54,13 +55,19 @@ class Npm:
     def locate(self, key: FileKey | PageKey, base: str) -> str | None:
         return paths.locate(key, base)
 
+    def guide(self, base: str) -> PageKey | None:
+        return None
+
+    def direct(self, entry: Entry, told: Mapping[str, str]) -> str | None:
+        return None
+
     def brief(self, key: FileKey, base: str) -> str | None:
         return paths.brief(key, base)
 
     def glean(self, key: FileKey, source: Source) -> Entry | None:
         return reading.glean(key, source)
 
-    def question(self, path: str, base: str) -> str:
+    def question(self, path: str, base: str, told: Mapping[str, str]) -> str | None:
         return base + path
 
     def ask(self, key: FileKey | PageKey) -> Mapping[str, str]:

@@ -43,6 +43,7 @@ class PyPI:
     title: str = "Python"
     public: Public | None = _PUBLIC
     challenges: tuple[str, ...] = ('Basic realm="Reliquary"',)
+    pace: float = 0.0
 
     def match(self, method: str, segments: tuple[str, ...], query: Mapping[str, str]) -> Match | None:
         return paths.match(method, segments, query)
@@ -56,13 +57,19 @@ class PyPI:
     def locate(self, key: FileKey | PageKey, base: str) -> str | None:
         return paths.locate(key, base)
 
+    def guide(self, base: str) -> PageKey | None:
+        return None
+
+    def direct(self, entry: Entry, told: Mapping[str, str]) -> str | None:
+        return None
+
     def brief(self, key: FileKey, base: str) -> str | None:
         return None
 
     def glean(self, key: FileKey, source: Source) -> Entry | None:
         return None
 
-    def question(self, path: str, base: str) -> str:
+    def question(self, path: str, base: str, told: Mapping[str, str]) -> str | None:
         """Beside the last segment of the index."""
         index = paths.locate(paths.root(), base) or base
         return index.rstrip("/").rpartition("/")[0] + "/" + path
