@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 import orjson
+from msgspec.structs import asdict
 
 from reliquary.formats import semver
 from reliquary.formats.cargo import names
@@ -16,9 +17,9 @@ from reliquary.types import NOTHING, Entry
 
 FACT = "summary"
 
-Told: TypeAlias = tuple[str, bool, object]
-"""What an index line says that counts here: ``vers``, ``yanked``, and ``deps`` as a list or as raw JSON
-(`msgspec.Raw`), which is read for one version only."""
+Told: TypeAlias = tuple[str, bool | None, object]
+"""What an index line says that counts here: ``vers``, ``yanked``, and ``deps`` as a list (of mappings or structs) or as
+raw JSON (`msgspec.Raw`), which is read for one version only."""
 
 _LONGEST = 1000
 _WORDS = 50
@@ -48,7 +49,7 @@ class Newest:
         return self.stable or self.highest
 
 
-def newest(versions: Sequence[tuple[str, bool]]) -> Newest | None:
+def newest(versions: Sequence[tuple[str, bool | None]]) -> Newest | None:
     """The versions to know a crate by.
 
     Args:
@@ -142,7 +143,8 @@ def needs(deps: object) -> list[tuple[str, dict[str, Any]]]:
             deps = orjson.loads(bytes(deps) or b"[]")
         except orjson.JSONDecodeError:
             return []
-    found = [dep for dep in deps if isinstance(dep, dict)] if isinstance(deps, list) else []
+    read = [asdict(dep) if isinstance(dep, msgspec.Struct) else dep for dep in deps] if isinstance(deps, list) else []
+    found = [dep for dep in read if isinstance(dep, dict)]
     named = [(dep.get("package") or dep.get("name"), dep) for dep in found if dep.get("kind") != "dev"]
     return [(names.normal(name), dep) for name, dep in named if isinstance(name, str)]
 
