@@ -313,7 +313,7 @@ def _comparator(found: re.Match[str]) -> str:
 def _dependencies(tables: _Manifest) -> Iterator[tuple[str, str, str | None, _Dependency]]:
     """Name in the manifest, kind, target and what is said of each dependency; in cargo's order."""
     for text, group in [(None, tables), *sorted(tables.target.items())]:
-        target = text and platform(text)
+        target = None if text is None else platform(text)
         for kind, table in group.kinds():
             for name, said in sorted(table.items()):
                 dependency = _Dependency(version=said) if isinstance(said, str) else said
