@@ -252,10 +252,43 @@ def test_requirements(text: str, written: str) -> None:
     assert requirement(written) == written
 
 
-NO_REQUIREMENTS = (
-    "; ;,;1,;,1;1,,2;*.1;*,1;1,*;1.*.3;1 2;>1 <2;01;1.02;1.2.3-01;1.2.3-;1.2.3-a..b;1.2.3+;1.2.3+a+b;1.2+b;1.2-a;1.2.x-a"
-    ";1.2.3-*;==1;=>1;v1;1.;1.2.;1.2.3.4;=;>=;1\t;1\n;1٣;18446744073709551616"
-).split(";")
+NO_REQUIREMENTS = [
+    "",
+    " ",
+    ",",
+    "1,",
+    ",1",
+    "1,,2",
+    "*.1",
+    "*,1",
+    "1,*",
+    "1.*.3",
+    "1 2",
+    ">1 <2",
+    "01",
+    "1.02",
+    "1.2.3-01",
+    "1.2.3-",
+    "1.2.3-a..b",
+    "1.2.3+",
+    "1.2.3+a+b",
+    "1.2+b",
+    "1.2-a",
+    "1.2.x-a",
+    "1.2.3-*",
+    "==1",
+    "=>1",
+    "v1",
+    "1.",
+    "1.2.",
+    "1.2.3.4",
+    "=",
+    ">=",
+    "1\t",
+    "1\n",
+    "1٣",
+    "18446744073709551616",
+]
 
 
 @pytest.mark.parametrize("text", [*NO_REQUIREMENTS, ",".join(["1"] * 33), "9" * 900_000])
@@ -288,12 +321,40 @@ def test_25_platforms(text: str, written: str) -> None:
     assert platform(written) == written
 
 
-NO_PLATFORMS = (
-    ";a b;foo/bar; cfg(unix);cfg (unix);CFG(unix);cfg(unix;cfg(unix));cfg();cfg(unix,);cfg(unix, windows);cfg(not())"
-    ';cfg(not(a,b));cfg(not(a,));cfg(all);cfg(all(a b));cfg(all(,));cfg(all(a,,b));cfg(a=b);cfg(a=);cfg(a="b)'
-    ';cfg(a="b" c);cfg(\tunix);cfg(ünix);cfg(r#all(a));cfg(1a);cfg(a-b);cfg(not(a)="x");cfg(="x");cfg("x")'
-    ';cfg(any = "x");cfg((a))'
-).split(";")
+NO_PLATFORMS = [
+    "",
+    "a b",
+    "foo/bar",
+    " cfg(unix)",
+    "cfg (unix)",
+    "CFG(unix)",
+    "cfg(unix",
+    "cfg(unix))",
+    "cfg()",
+    "cfg(unix,)",
+    "cfg(unix, windows)",
+    "cfg(not())",
+    "cfg(not(a,b))",
+    "cfg(not(a,))",
+    "cfg(all)",
+    "cfg(all(a b))",
+    "cfg(all(,))",
+    "cfg(all(a,,b))",
+    "cfg(a=b)",
+    "cfg(a=)",
+    'cfg(a="b)',
+    'cfg(a="b" c)',
+    "cfg(\tunix)",
+    "cfg(ünix)",
+    "cfg(r#all(a))",
+    "cfg(1a)",
+    "cfg(a-b)",
+    'cfg(not(a)="x")',
+    'cfg(="x")',
+    'cfg("x")',
+    'cfg(any = "x")',
+    "cfg((a))",
+]
 
 
 @pytest.mark.parametrize(
@@ -369,11 +430,32 @@ def test_keys_of_sane_depth_are_read() -> None:
 
 
 KEYS = st.sampled_from(
-    (
-        "package project dependencies dev-dependencies dev_dependencies build-dependencies target features badges name "
-        "version authors readme rust-version links default-features default_features optional artifact registry-index "
-        "path git leaf cfg(unix)"
-    ).split()
+    [
+        "package",
+        "project",
+        "dependencies",
+        "dev-dependencies",
+        "dev_dependencies",
+        "build-dependencies",
+        "target",
+        "features",
+        "badges",
+        "name",
+        "version",
+        "authors",
+        "readme",
+        "rust-version",
+        "links",
+        "default-features",
+        "default_features",
+        "optional",
+        "artifact",
+        "registry-index",
+        "path",
+        "git",
+        "leaf",
+        "cfg(unix)",
+    ]
 )
 VALUES = st.recursive(
     st.none()
