@@ -128,11 +128,13 @@ class Company:
         groups: these groups, the outermost one first.
         beside: the shelves of a group's other members, for what the first one does not know, and for questions about
             no name in particular.
+        elsewhere: the shelves of a group's other members while something is published.
     """
 
     screen: tuple[Rule, ...] = ()
     groups: tuple[Around, ...] = ()
     beside: tuple[Shelf, ...] = ()
+    elsewhere: tuple[Shelf, ...] = ()
 
 
 ALONE = Company()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -249,7 +250,11 @@ class Group(Projection):
         if call.action is not Action.READ:
             if target is None:
                 raise WrongMethod(f"{self._spec.title} has no hosted member to publish to")
-            return await target.shelf(publisher, permit, call)
+            read, shelves = replace(call, action=Action.READ), list[Shelf]()
+            for other in self._ends():
+                with suppress(NotHere):  # a rule keeps the name from it
+                    shelves += [await other.shelf(publisher, permit, read)] if other is not target else []
+            return await target.shelf(publisher, permit, call, Company(elsewhere=tuple(shelves)))
         inside = Company((*company.screen, *self._spec.rules), (*company.groups, self))
         if call.name is not None:
             holder = await self._holder(call.name, call.scope or call.name)
@@ -261,6 +266,13 @@ class Group(Projection):
         others = [await member.shelf(publisher, permit, call, inside) for member in members[1:]]
         inside = replace(inside, beside=(*others, *company.beside))
         return await members[0].shelf(publisher, permit, call, inside)
+
+    def _ends(self) -> list[Repository]:
+        """Every member that is no group, those inside groups too."""
+        found: list[Repository] = []
+        for member in self.members:
+            found += member._ends() if isinstance(member, Group) else [member]
+        return found
 
     async def open(self, names: set[str]) -> set[str]:
         """Those of the names that upstreams may give here; see `reliquary.repositories.base.Around`."""

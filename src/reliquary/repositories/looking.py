@@ -94,6 +94,13 @@ class LookingShelf:
             found |= await other.offered(names)
         return found
 
+    async def elsewhere(self, name: str) -> Sequence[Mapping[str, str]]:
+        found: list[Mapping[str, str]] = []
+        for other in self._company.elsewhere:
+            with suppress(NotHere, Unavailable):
+                found.append(await other.properties(name))
+        return [facts for facts in found if facts]
+
     async def serial(self, name: str) -> int:
         return await self._context.catalog.packages.serial([self._spec.id], name)
 

@@ -147,9 +147,7 @@ def judge(told: Mapping[str, Any]) -> Told:
         found = msgspec.convert(told, Told)
     except msgspec.ValidationError as error:
         raise Malformed(f"the metadata has not the form that cargo sends: {error}") from error
-    for text in _texts(msgspec.to_builtins(found)):
-        if "\0" in text or not _encodes(text):
-            raise Malformed(f"the metadata holds a text with a character that cannot be kept: {shown(text)}")
+    _check_texts(msgspec.to_builtins(found))
     if found.v is not None and not 1 <= found.v <= SCHEMA:
         raise Malformed(f"the metadata is of schema {found.v}; known are 1 to {SCHEMA}")
     return found
@@ -270,9 +268,10 @@ def _decoded(line: str) -> Line:
         raise Malformed("a line of an index may not have line ends in it")
     try:
         found = _LINE.decode(line)
-        json.loads(line, object_pairs_hook=_once)
+        whole = json.loads(line, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise Malformed(f"the index line breaks cargo's schema: {error}") from error
+    _check_texts(whole)
     return found
 
 
@@ -359,6 +358,13 @@ def _values(line: str, member: str) -> Iterator[tuple[int, int]]:
             yield found.span()
         depth += 1 if found[2] else -1 if found[3] else 0
         before = token
+
+
+def _check_texts(value: object) -> None:
+    """Refuse what databases and UTF-8 have no place for."""
+    for text in _texts(value):
+        if "\0" in text or not _encodes(text):
+            raise Malformed(f"the metadata holds a text with a character that cannot be kept: {shown(text)}")
 
 
 def _encodes(text: str) -> bool:

@@ -45,11 +45,12 @@ def normal(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
-def folder(lower: str) -> str:
-    """The folders of an index file (The Cargo Book, "Index files"): ``1``, ``2``, ``3/a``, ``ab/cd``."""
-    if len(lower) < 3:
-        return str(len(lower))
-    return f"3/{lower[0]}" if len(lower) == 3 else f"{lower[:2]}/{lower[2:4]}"
+def folder(name: str) -> str:
+    """The folders of an index file (The Cargo Book, "Index files"): ``1``, ``2``, ``3/a``, ``ab/cd``, its letters as
+    they are: those of an index are lower."""
+    if len(name) < 3:
+        return str(len(name))
+    return f"3/{name[0]}" if len(name) == 3 else f"{name[:2]}/{name[2:4]}"
 
 
 def index_path(lower: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -75,9 +76,11 @@ def alias(text: str) -> bool:
     return _ALIAS.fullmatch(text) is not None
 
 
-def artifact(text: str) -> bool:
-    """Whether a text is a kind of artifact: ``bin``, ``bin:name``, ``cdylib``, ``staticlib``."""
-    return _ARTIFACT.fullmatch(text) is not None
+def artifacts(texts: Sequence[str]) -> bool:
+    """Whether these can be asked of one dependency: ``cdylib``, ``staticlib``, and ``bin`` or some ``bin:name``."""
+    named = any(text.startswith("bin:") for text in texts)
+    once = len(set(texts)) == len(texts) and not (named and "bin" in texts)
+    return once and all(_ARTIFACT.fullmatch(text) for text in texts)
 
 
 def feature(text: str) -> bool:

@@ -1,0 +1,171 @@
+"""Publishing: cargo's framed body, or a bare archive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from reliquary.errors import AlreadyThere, Conflict, Malformed
+from reliquary.formats import semver
+from reliquary.formats.cargo import change, frame, inspect, keys, lines, manifest, names, owners, summary
+from reliquary.formats.verbs import Incoming, Received, Reply, Shelf
+from reliquary.types import Action, Entry
+
+ABOUT = (
+    "description",
+    "documentation",
+    "homepage",
+    "repository",
+    "license",
+    "license_file",
+    "readme_file",
+    "authors",
+    "keywords",
+    "categories",
+    "badges",
+)
+"""What the web API tells of a version beside its line."""
+
+
+async def put(incoming: Incoming, shelf: Shelf) -> Reply:
+    """PUT ``api/v1/crates/new`` (The Cargo Book, "Registry Web API", Publish).
+
+    Raises:
+        Malformed: lengths, JSON or archive break the rules, or contradict each other.
+        Conflict: the version is there, or the name is taken in another spelling.
+    """
+    told, archive = await frame.split(incoming.chunks())
+    name = told.get("name")
+    if not isinstance(name, str):
+        raise Malformed("the metadata has no name; publish with cargo")
+    names.check_new(name)
+    await shelf.permit(Action.PUBLISH, names.normal(name))
+    received = await shelf.receive(archive)
+    try:
+        with received.open() as file:
+            crate = await shelf.inspect(lambda: inspect.look(file))
+        inspect.agree(told, crate)
+        return await _publish(incoming, shelf, told, crate, received)
+    finally:
+        await received.discard()
+
+
+async def bare(incoming: Incoming, shelf: Shelf) -> Reply:
+    """PUT ``{name}-{version}.crate`` (``curl -T``): the archive alone tells what it is; 201. Raises as `put` does."""
+    received = await shelf.receive(incoming.chunks())
+    try:
+        with received.open() as file:
+            crate = await shelf.inspect(lambda: inspect.look(file))
+        names.check_new(crate.name)
+        await shelf.permit(Action.PUBLISH, names.normal(crate.name))
+        told = manifest.told(crate.manifest, own=_own(incoming), readme=crate.readme, readme_file=crate.readme_file)
+        reply = await _publish(incoming, shelf, told, crate, received)
+        return Reply(201, reply.body, reply.content_type)
+    finally:
+        await received.discard()
+
+
+def _own(incoming: Incoming) -> tuple[str, ...]:
+    return f"sparse+{incoming.base_url}", incoming.base_url
+
+
+async def _publish(
+    incoming: Incoming, shelf: Shelf, told: Mapping[str, Any], crate: inspect.Crate, received: Received
+) -> Reply:
+    """One transaction for a version whose archive was looked into."""
+    warnings = await _check_name(shelf, crate.name)
+    there = [entry for entry in await shelf.entries(crate.name.lower()) if entry.listed]
+    version = semver.parse(crate.version)
+    if version is None or any(_identity(entry.version) == str(version) for entry in there):
+        raise _taken(crate)
+    now = change.stamp(shelf)
+    entry = Entry(
+        key=keys.crate_key(crate.name, crate.version),
+        name=names.normal(crate.name),
+        version=crate.version,
+        # One name for all builds of a version, so that of two sent at once only one gets in.
+        filename=names.crate_file(crate.name, str(version)),
+        scope=crate.name.lower(),
+        published=shelf.now,
+        data={
+            "line": lines.build(
+                told,
+                cksum=received.digests["sha256"],
+                index_url=incoming.base_url,
+                published=shelf.now,
+                rust_version=crate.rust_version,
+                links=crate.links,
+            ),
+            "about": {name: told[name] for name in ABOUT if told.get(name)},
+            "publisher": shelf.publisher,
+        },
+    )
+    additions: list[tuple[Entry, Received | bytes]] = [(entry, received)]
+    if crate.readme:
+        additions.append((_readme(entry, crate), crate.readme.encode("utf-8", "replace")))
+    facts = {"updated": now, summary.FACT: summary.of_entries(crate.name, [*there, entry])}
+    people = owners.facts([shelf.publisher]) if shelf.publisher is not None and not there else {}
+    try:
+        new = await shelf.add(additions, properties=facts, defaults={"name": crate.name, "created": now, **people})
+    except AlreadyThere as error:
+        raise _taken(crate) from error
+    if not new:
+        raise _taken(crate)
+    if (await shelf.properties(entry.name)).get("name") != crate.name:
+        # Somebody else's first version of the other spelling came between the look and the writing.
+        await shelf.remove([each.key for each, _ in additions])
+        raise _spelled_otherwise(crate.name, None)
+    return Reply(200, orjson.dumps({"warnings": _warned(warnings)}), change.JSON)
+
+
+def _identity(version: str) -> str:
+    """A version without its build metadata."""
+    return version.partition("+")[0]
+
+
+def _taken(crate: inspect.Crate) -> AlreadyThere:
+    return AlreadyThere(f"crate version `{crate.version}` is already uploaded")
+
+
+async def _check_name(shelf: Shelf, name: str) -> list[str]:
+    """Refuse a name that is taken in another spelling, here or where the group's other members have theirs; what to
+    tell the publisher of a new one."""
+    known = (await shelf.properties(name)).get("name")
+    if known is not None:
+        if known != name:
+            raise _spelled_otherwise(name, known)
+        return []
+    hidden = False
+    lower = name.lower()
+    for spelled in dict.fromkeys((lower, lower.replace("_", "-"), lower.replace("-", "_"))):
+        for facts in await shelf.elsewhere(spelled):
+            known = facts.get("name", name)
+            if known != name:
+                raise _spelled_otherwise(name, known)
+            hidden = True
+    if hidden:
+        return [f"`{name}` is the name of an upstream's crate too; from now on yours is found here in its place"]
+    return []
+
+
+def _spelled_otherwise(name: str, known: str | None) -> Conflict:
+    other = f" as `{known}`" if known else ""
+    return Conflict(f"crate `{name}` is known{other} in another spelling already; use that, or choose another name")
+
+
+def _readme(entry: Entry, crate: inspect.Crate) -> Entry:
+    return Entry(
+        key=keys.readme_key(crate.name, crate.version),
+        name=entry.name,
+        version=entry.version,
+        filename=f"{entry.filename}.readme",
+        scope=entry.scope,
+        listed=False,
+    )
+
+
+def _warned(others: list[str]) -> dict[str, list[str]]:
+    """What cargo prints after a publish."""
+    return {"invalid_categories": [], "invalid_badges": [], "other": others}
