@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import random
 import tarfile
+import time
 import tracemalloc
 from typing import TypeAlias
 
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from reliquary.errors import Malformed
 from reliquary.formats.cargo.inspect import README, UNPACKED, Crate, agree, look
-from reliquary.formats.cargo.manifest import LARGEST
+from reliquary.formats.cargo.manifest import DEPTH, LARGEST, read
 from tests.formats.cargo import artefacts
 
 MANIFEST = "demo-1.0.0/Cargo.toml"
@@ -295,6 +297,39 @@ def test_33_no_more_is_unpacked_than_cargo_would() -> None:
 )
 def test_manifests_that_are_refused(text: bytes, match: str) -> None:
     refused(packed({MANIFEST: text}), match)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ".".join(["a"] * 500_000) + " = 1",
+        "[" + " . ".join(["a"] * 1000) + "]",
+        "\n".join(f"x{number}." + ".".join(["b"] * 200) + " = 1" for number in range(2000)),
+        "x = {" + '\'a b\'."c\\" d".' * 500 + "e = 1}",
+        '"' + '\\"' * 500_000,
+        "x = '''" + ("a" + " " * 20) * 45_000,
+        "x = " + "[" * 1_000_000,
+        "x = " + "{a = " * 200_000,
+        "x = " + "1" * 1_000_000,
+        "'" * 1_000_000,
+        '"' * 1_000_000,
+        "\\" * 1_000_000,
+        "." * 1_000_000,
+        "a" * 1_000_000,
+        "x = " + " " * LARGEST,
+    ],
+)
+def test_what_would_tire_a_reader_is_refused_at_once(text: str) -> None:
+    began = time.process_time()
+    with pytest.raises(Malformed):
+        read(text.encode())
+    assert time.process_time() - began < 5
+
+
+def test_keys_of_sane_depth_are_read() -> None:
+    key = ".".join(["a"] * (DEPTH - 1))
+    found = read(f"[package.metadata]\n{key} = 1\ntext = '{'x ' * 50}1.2.3 ... and so on.'".encode())
+    assert json.dumps(found).count("{") == DEPTH + 1
 
 
 def test_manifests_that_are_not_there() -> None:
