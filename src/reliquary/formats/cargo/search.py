@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
 import orjson
@@ -30,6 +30,9 @@ _TEXTS = (
     "updated_at",
 )
 _COUNTS = ("downloads", "recent_downloads")
+
+Found: TypeAlias = tuple[str, str]
+"""A crate that is here: its normal name, and its summary as it is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,8 @@ async def search(incoming: Incoming, shelf: Shelf) -> Reply:
     A question for nothing lists what is here; upstreams, which hold more than anybody reads, are not asked it.
     """
     asked = _question(incoming)
-    own = await _sorted(shelf, list(_ranked(await shelf.survey(summary.FACT), asked)), asked.sort)
+    here = await shelf.survey(summary.FACT)
+    own = await _sorted(shelf, await shelf.inspect(lambda: _ranked(here, asked)), asked.sort)
     page = await _results(incoming, shelf, asked, own[asked.start : asked.start + asked.size])
     total = len(own)
     if asked.text or asked.keyword or asked.category:
@@ -77,26 +81,33 @@ def _question(incoming: Incoming) -> _Question:
     return _Question(text, keyword, category, sort, *views.part(incoming))
 
 
-def _ranked(summaries: Sequence[tuple[str, str]], asked: _Question) -> Iterator[tuple[str, Shown]]:
-    """(normal name, fact) of what fits; the best first, then by name."""
-    found: list[tuple[int, str, Shown]] = []
-    rare = [(names.normal(word), orjson.dumps(word)[1:-1].decode()) for word in asked.words]
+def _ranked(summaries: Sequence[tuple[str, str]], asked: _Question) -> list[Found]:
+    """What fits; the best first, then by name."""
+    words, rare = asked.words, [(names.normal(word), _written(word)) for word in asked.words]
+    keyword, category = asked.keyword.lower(), asked.category.lower()
+    found: list[tuple[int, Found]] = []
     for name, fact in summaries:
-        # Most crates are passed over without reading what is said of them.
-        low = fact.lower() if rare else fact
-        if not all(word in name or text in low for word, text in rare):
+        if not fact:
             continue
-        told: Shown = orjson.loads(fact)
-        if asked.keyword and asked.keyword.lower() not in map(str.lower, told["keywords"]):
+        # Most crates are passed over, or only listed, without reading what is said of them.
+        low = fact.lower()
+        if not all(word in name or text in low for word, text in rare) or _written(keyword or category) not in low:
             continue
-        if asked.category and not any(_within(each, asked.category) for each in told["categories"]):
+        told: Shown = orjson.loads(fact) if words or keyword or category else {}
+        if keyword and keyword not in map(str.lower, told["keywords"]):
             continue
-        scores = [_score(name, told, word) for word in asked.words]
+        if category and not any(_within(each.lower(), category) for each in told["categories"]):
+            continue
+        scores = [_score(name, told, word) for word in words]
         if all(scores):
             whole = 10 if names.normal(asked.text) == name else 0
-            found.append((whole + min(scores, default=0), name, told))
-    for _, name, told in sorted(found, key=lambda each: (-each[0], each[1])):
-        yield name, told
+            found.append((whole + min(scores, default=0), (name, fact)))
+    return [each for _, each in sorted(found, key=lambda each: (-each[0], each[1][0]))]
+
+
+def _written(text: str) -> str:
+    """A text in small letters as it stands in a fact."""
+    return orjson.dumps(text)[1:-1].decode()
 
 
 def _score(name: str, told: Mapping[str, Any], word: str) -> int:
@@ -114,10 +125,10 @@ def _score(name: str, told: Mapping[str, Any], word: str) -> int:
 
 def _within(slug: str, wanted: str) -> bool:
     """Whether a category is the wanted one or inside it (``network::http``)."""
-    return slug.lower() == wanted.lower() or slug.lower().startswith(f"{wanted.lower()}::")
+    return slug == wanted or slug.startswith(f"{wanted}::")
 
 
-async def _sorted(shelf: Shelf, found: list[tuple[str, Shown]], sort: str) -> list[tuple[str, Shown]]:
+async def _sorted(shelf: Shelf, found: list[Found], sort: str) -> list[Found]:
     if sort == "alpha":
         return sorted(found, key=lambda each: each[0])
     if sort in ("recent-updates", "new"):
@@ -129,15 +140,14 @@ async def _sorted(shelf: Shelf, found: list[tuple[str, Shown]], sort: str) -> li
     return found
 
 
-async def _results(
-    incoming: Incoming, shelf: Shelf, asked: _Question, found: Sequence[tuple[str, Shown]]
-) -> list[Shown]:
+async def _results(incoming: Incoming, shelf: Shelf, asked: _Question, found: Sequence[Found]) -> list[Shown]:
     """Crates that are here as a search shows them."""
     if not found:
         return []
     created, updated = dict(await shelf.survey("created")), dict(await shelf.survey("updated"))
     shown: list[Shown] = []
-    for name, told in found:
+    for name, fact in found:
+        told = orjson.loads(fact)
         known = {
             "max_version": told["max_version"],
             "max_stable_version": told["max_stable"],

@@ -28,6 +28,22 @@ _USUAL = {"kind": "normal", "optional": False, "default_features": True, "featur
 """What a dependency is when its line does not say otherwise; left out of the fact."""
 
 
+class Line(msgspec.Struct):
+    """What is shown of an index line, whatever an upstream wrote there; dependencies are read for few versions."""
+
+    name: Any = None
+    cksum: Any = None
+    yanked: Any = False
+    deps: msgspec.Raw = msgspec.Raw(b"[]")
+    features: Any = None
+    features2: Any = None
+    links: Any = None
+    rust_version: Any = None
+
+
+_LINE = msgspec.json.Decoder(Line)
+
+
 @dataclass(frozen=True, slots=True)
 class Newest:
     """The versions a crate is known by, as the public registry tells them. Yanked ones count only where every
@@ -112,10 +128,9 @@ def of_entries(name: str, entries: Iterable[Entry]) -> str | None:
     """The fact for a hosted crate, of the entries of its versions; sidecars among them are passed over."""
     listed = ordered(entry for entry in entries if entry.listed)
     lines = [(entry.version, line(entry)) for entry in listed]
-    known = newest([(version, told.get("yanked") is True) for version, told in lines])
+    known = newest([(version, told.yanked is True) for version, told in lines])
     about = next((entry.data.get("about") for entry in listed if known and entry.version == known.default), None)
-    told = [(version, found.get("yanked") is True, found.get("deps")) for version, found in lines]
-    return of(name, told, about or NOTHING)
+    return of(name, [(version, told.yanked is True, told.deps) for version, told in lines], about or NOTHING)
 
 
 def ordered(entries: Iterable[Entry]) -> list[Entry]:
@@ -126,26 +141,30 @@ def ordered(entries: Iterable[Entry]) -> list[Entry]:
     return found
 
 
-def line(entry: Entry) -> dict[str, Any]:
-    """The index line of a version; empty where there is none that can be read."""
+def line(entry: Entry) -> Line:
+    """The index line of a version; an empty one where there is none that can be read."""
     try:
-        found = orjson.loads(entry.data.get("line") or "{}")
-    except orjson.JSONDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        return _LINE.decode(entry.data.get("line") or "{}")
+    except (msgspec.DecodeError, RecursionError):
+        return Line()
+
+
+def dependencies(deps: object) -> list[dict[str, Any]]:
+    """What a line says of each dependency; nothing where that cannot be read."""
+    if isinstance(deps, msgspec.Raw):
+        try:
+            deps = orjson.loads(bytes(deps))
+        except orjson.JSONDecodeError:
+            return []
+    read = [asdict(dep) if isinstance(dep, msgspec.Struct) else dep for dep in deps] if isinstance(deps, list) else []
+    return [dep for dep in read if isinstance(dep, dict)]
 
 
 def needs(deps: object) -> list[tuple[str, dict[str, Any]]]:
     """The dependencies that those who build on a crate build too: (normal name, what the line says of it); of other
     registries too, since a group answers for its upstream's index."""
-    if isinstance(deps, msgspec.Raw):
-        try:
-            deps = orjson.loads(bytes(deps) or b"[]")
-        except orjson.JSONDecodeError:
-            return []
-    read = [asdict(dep) if isinstance(dep, msgspec.Struct) else dep for dep in deps] if isinstance(deps, list) else []
-    found = [dep for dep in read if isinstance(dep, dict)]
-    named = [(dep.get("package") or dep.get("name"), dep) for dep in found if dep.get("kind") != "dev"]
+    found = [dep for dep in dependencies(deps) if dep.get("kind") != "dev"]
+    named = [(dep.get("package") or dep.get("name"), dep) for dep in found]
     return [(names.normal(name), dep) for name, dep in named if isinstance(name, str)]
 
 

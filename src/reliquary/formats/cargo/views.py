@@ -35,7 +35,6 @@ class Crate:
         name: as it is spelled.
         place: path of the repository with a final slash, that links begin with.
         entries: its versions in the order they were published; never empty.
-        lines: the index line of each.
         readmes: keys of the readmes that are here.
         facts: what is known of the crate as a whole.
         counts: downloads, by key of a version's archive.
@@ -44,22 +43,9 @@ class Crate:
     name: str
     place: str
     entries: Sequence[Entry]
-    lines: Mapping[str, Shown]
     readmes: frozenset[str]
     facts: Mapping[str, str]
     counts: Mapping[str, int]
-
-    @property
-    def newest(self) -> summary.Newest:
-        """The versions it is known by."""
-        found = summary.newest([(entry.version, self.yanked(entry.version)) for entry in self.entries])
-        if found is None:
-            raise _unknown(self.name)
-        return found
-
-    def yanked(self, version: str) -> bool:
-        """Whether a version is yanked."""
-        return self.lines[version].get("yanked") is True
 
     def one(self, version: str) -> Entry:
         """A version, with or without its build metadata. Raises NotHere."""
@@ -150,8 +136,7 @@ async def dependencies(incoming: Incoming, shelf: Shelf) -> Reply:
     """GET ``api/v1/crates/{crate}/{version}/dependencies``, those for development too. Raises NotHere."""
     found = await find(incoming, shelf)
     entry = found.one(incoming.segments[4])
-    deps = found.lines[entry.version].get("deps")
-    listed = [dep for dep in deps if isinstance(dep, dict)] if isinstance(deps, list) else []
+    listed = summary.dependencies(summary.line(entry).deps)
     of = _version_id(found.name, entry.version)
     return reply({"dependencies": [_dependency(of, at, dep) for at, dep in enumerate(listed)]})
 
@@ -197,11 +182,10 @@ async def find(incoming: Incoming, shelf: Shelf) -> Crate:
             continue
         listed = summary.ordered(entry for entry in entries if entry.listed)
         if listed:
-            lines = {entry.version: summary.line(entry) for entry in listed}
-            spelled = facts.get("name") or str(lines[listed[-1].version].get("name") or lower)
+            spelled = facts.get("name") or str(summary.line(listed[-1]).name or lower)
             readmes = frozenset(entry.key for entry in entries if not entry.listed)
             counts = await shelf.downloads(lower)
-            return Crate(spelled, place(incoming), listed, lines, readmes, facts, counts)
+            return Crate(spelled, place(incoming), listed, readmes, facts, counts)
     raise _unknown(incoming.segments[3])
 
 
@@ -210,9 +194,11 @@ def _unknown(name: str) -> NotHere:
 
 
 def _document(found: Crate, parts: set[str]) -> Shown:
-    newest = found.newest
-    about = _about(found.one(newest.default))
     shown = [_version(found, entry) for entry in reversed(found.entries)]
+    newest = summary.newest([(each["num"], each["yanked"]) for each in reversed(shown)])
+    if newest is None:
+        raise _unknown(found.name)
+    about = _about(found.one(newest.default))
     words, topics = _texts(about.get("keywords")), _texts(about.get("categories"))
     first, last = _when(found.entries[0].published), _when(found.entries[-1].published)
     made = found.facts.get("created") or first
@@ -261,7 +247,7 @@ def _about(entry: Entry) -> Mapping[str, Any]:
 
 
 def _version(found: Crate, entry: Entry) -> Shown:
-    line = found.lines[entry.version]
+    line = summary.line(entry)
     about = _about(entry)
     publisher = entry.data.get("publisher")
     base = f"{found.place}{keys.API}/{quote(found.name)}/{quote(entry.version, safe='+')}"
@@ -274,17 +260,17 @@ def _version(found: Crate, entry: Entry) -> Shown:
         "updated_at": when,
         "downloads": found.counts.get(entry.key, 0),
         "features": _features(line),
-        "yanked": found.yanked(entry.version),
+        "yanked": line.yanked is True,
         "yank_message": None,
-        "lib_links": line.get("links"),
+        "lib_links": line.links,
         "license": about.get("license") or ("non-standard" if about.get("license_file") else None),
         "description": about.get("description"),
         "homepage": about.get("homepage"),
         "documentation": about.get("documentation"),
         "repository": about.get("repository"),
         "crate_size": entry.size,
-        "checksum": line.get("cksum"),
-        "rust_version": line.get("rust_version"),
+        "checksum": line.cksum,
+        "rust_version": line.rust_version,
         # Strict clients want a text where the address of a person's page would be.
         "published_by": {**person(publisher), "url": ""} if isinstance(publisher, str) else None,
         "audit_actions": [],
@@ -342,10 +328,10 @@ def _user(place: str, user: Mapping[str, Any]) -> Shown:
     }
 
 
-def _features(line: Mapping[str, Any]) -> Shown:
+def _features(line: summary.Line) -> Shown:
     """Both maps of features, as one."""
-    found = (line.get(name) for name in ("features", "features2"))
-    return {feature: needs for each in found if isinstance(each, dict) for feature, needs in each.items()}
+    found = [each for each in (line.features, line.features2) if isinstance(each, dict)]
+    return {feature: needs for each in found for feature, needs in each.items()}
 
 
 def _keyword(word: str, made: str | None) -> Shown:
