@@ -13,7 +13,7 @@ import pytest
 from tests.formats.pypi.artefacts import wheel
 from tests.running import Running, running
 
-NONE = 'upstreams = { pypi = "none", npm = "none" }\n'
+NONE = 'upstreams = { pypi = "none", npm = "none", cargo = "none" }\n'
 PAGE = "/pypi/main/simple/demo/"
 JSON = {"Accept": "application/vnd.pypi.simple.v1+json"}
 

@@ -29,7 +29,8 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Running]:
-    config = f'upstreams = {{ npm = "none", pypi = "none", generic = "{upstream.url}pub/" }}\n{OVER}{REUSE}'
+    none = 'npm = "none", cargo = "none", pypi = "none"'
+    config = f'upstreams = {{ {none}, generic = "{upstream.url}pub/" }}\n{OVER}{REUSE}'
     with running(tmp_path_factory.mktemp("generic") / "var", config=config) as server:
         yield server
 
