@@ -97,6 +97,28 @@ def test_the_scripts_make_what_the_models_say(url: str) -> None:
         assert compare_metadata(context, Base.metadata) == []
 
 
+def test_counting_downloads_begins_and_ends_with_every_row_in_place(path: Path, url: str) -> None:
+    migrate.upgrade(url)
+    migrate.downgrade(url, "0003")
+    execute(path, "INSERT INTO repositories VALUES (1, 'f', 'n', 'hosted', '[]', '[]', '{}', 1, 0, 0)")
+    execute(path, "INSERT INTO packages VALUES (1, 1, 'p', 0)")
+    execute(path, "INSERT INTO versions VALUES (1, 1, '1')")
+    columns = [column[1] for column in execute(path, "PRAGMA table_info(files)")]
+    values = dict.fromkeys(columns, "NULL") | dict.fromkeys(("id", "version_id", "repository_id"), "1")
+    values |= dict.fromkeys(("listed", "pinned"), "0") | dict.fromkeys(("digests", "data"), "'{}'")
+    values |= dict.fromkeys(("key", "scope", "filename", "etag", "modified", "first_seen", "fragment"), "'x'")
+    row = f"({', '.join(values)}) VALUES ({', '.join(values.values())})"
+    execute(path, f"INSERT INTO files {row}")
+    shape = execute(path, "SELECT sql FROM sqlite_master WHERE tbl_name = 'files' ORDER BY name")
+    migrate.upgrade(url)
+    assert execute(path, "SELECT id || key || downloads FROM files") == [("1x0",)]
+    migrate.downgrade(url, "0003")
+    assert execute(path, "SELECT id || key FROM files") == [("1x",)]
+    # An id of a row that was deleted never comes back.
+    assert execute(path, "SELECT sql FROM sqlite_master WHERE tbl_name = 'files' ORDER BY name") == shape
+    assert "AUTOINCREMENT" in str(shape)
+
+
 def test_only_the_owner_reads_the_database(path: Path, url: str) -> None:
     migrate.upgrade(url)
     assert path.stat().st_mode & 0o077 == 0

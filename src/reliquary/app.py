@@ -102,16 +102,23 @@ class World:
 
 
 async def flush(context: Context) -> None:
-    """Write the last-used times of files and tokens that requests left behind."""
-    stamps = dict(context.used)
+    """Write the downloads and the last-used times of files and tokens that requests left behind."""
+    stamps, downloads = dict(context.used), dict(context.downloads)
     context.used.clear()
+    context.downloads.clear()
     tokens = dict(context.tokens_used)
     context.tokens_used.clear()
     with contextlib.suppress(ReliquaryError):
-        if stamps:
-            await context.catalog.files.used(stamps)
         if tokens:
             await context.catalog.accounts.token_used(tokens)
+    try:
+        await context.catalog.files.used(stamps, downloads)
+    except Exception as error:
+        # A time is soon replaced by a later one; a count would be lost.
+        for at, times in downloads.items():
+            context.downloaded(*at, times)
+        if not isinstance(error, ReliquaryError):
+            raise
 
 
 async def open_world(settings: Settings, outgoing: Outgoing | None = None) -> World:

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from functools import cache, partial
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Connection, bindparam, delete, func, or_, select, union, update
+from sqlalchemy import CompoundSelect, Connection, Update, bindparam, delete, func, or_, select, union, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from reliquary.catalog import caching, publishing, verifying
@@ -49,6 +49,24 @@ def _listed() -> Query:
 def _of_package() -> Query:
     of = (Package.repository_id == bindparam("repository"), Package.name == bindparam("name"))
     return select_files().where(*of).order_by(File.id)
+
+
+@cache
+def _downloads() -> Query:
+    of = (Package.repository_id == bindparam("repository"), Package.name == bindparam("name"), File.downloads > 0)
+    query = select(File.key, File.downloads).select_from(File)
+    return query.join(Version, Version.id == File.version_id).join(Package, Package.id == Version.package_id).where(*of)
+
+
+@cache
+def _use() -> Update:
+    files = table(File)
+    last = func.coalesce(bindparam("at", type_=files.c.last_used.type), files.c.last_used)
+    return (
+        update(files)
+        .where(files.c.repository_id == bindparam("of"), files.c.key == bindparam("under"))
+        .values(last_used=last, downloads=files.c.downloads + bindparam("more"))
+    )
 
 
 @cache
@@ -303,19 +321,26 @@ class Files(Topic):
         return int(total or 0)
 
     @unbroken
-    async def used(self, stamps: Mapping[tuple[int, str], datetime]) -> None:
-        """Write last-used times by (repository id, key); no process has to forget anything for it."""
-        if not stamps:
-            return
-        files = table(File)
-        statement = (
-            update(files)
-            .where(files.c.repository_id == bindparam("of"), files.c.key == bindparam("under"))
-            .values(last_used=bindparam("at"))
-        )
-        rows = [{"of": repository_id, "under": key, "at": at} for (repository_id, key), at in stamps.items()]
-        async with self._database.writing(durable=False) as connection:
-            await connection.execute(statement, rows)
+    async def used(
+        self, stamps: Mapping[tuple[int, str], datetime], downloads: Mapping[tuple[int, str], int] | None = None
+    ) -> None:
+        """Write last-used times and add downloads, both by (repository id, key); no process has to forget
+        anything for it. Files without a row are left out."""
+        more = downloads or {}
+        # In one order: on PostgreSQL two workers that write the same rows would else wait for each other.
+        rows = [
+            {"of": at[0], "under": at[1], "at": stamps.get(at), "more": more.get(at, 0)}
+            for at in sorted(stamps.keys() | more.keys())
+        ]
+        if rows:
+            async with self._database.writing(durable=False) as connection:
+                await connection.execute(_use(), rows)
+
+    async def downloads(self, repository_id: int, name: str) -> dict[str, int]:
+        """How often each file of the package was downloaded, by key; files that never were are not in it."""
+        of = {"repository": repository_id, "name": name}
+        async with self._database.reading(large=True) as connection:
+            return {row.key: row.downloads for row in await connection.execute(_downloads(), of)}
 
     @unbroken
     async def pin(self, repository_id: int, pattern: str, pinned: bool) -> int:

@@ -23,7 +23,7 @@ from reliquary.errors import SettingsError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest revision in the migrations folder; a test holds it to that."""
 
 BUSY_SECONDS = 10

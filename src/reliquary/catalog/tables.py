@@ -7,7 +7,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Text, false
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    false,
+    text,
+)
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -179,6 +191,7 @@ class File(Base):
     publisher: Mapped[str | None] = mapped_column(Text)
     last_used: Mapped[datetime | None] = mapped_column(Utc)
     pinned: Mapped[bool]
+    downloads: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
 
 
 class Property(Base):

@@ -260,6 +260,11 @@ class Shelf(Protocol):
     async def properties(self, name: str) -> Mapping[str, str]:
         """Facts on a package."""
 
+    async def downloads(self, name: str) -> Mapping[str, int]:
+        """How often each file of the package, by its name in any spelling, was downloaded here: key to count, without
+        files that never were; of a group the sums over the members that answer for the name. The last half
+        minute may be missing."""
+
     async def set_properties(self, name: str, values: Mapping[str, str | None]) -> None:
         """Write facts on a package (None removes one); its pages are rendered anew."""
 

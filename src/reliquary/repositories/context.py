@@ -68,6 +68,7 @@ class Context:
     monotonic: Callable[[], float] = time.monotonic
     flights: Flights = field(default_factory=Flights)
     used: dict[tuple[int, str], datetime] = field(default_factory=dict)
+    downloads: dict[tuple[int, str], int] = field(default_factory=dict)
     built: int = 0
     tokens_used: dict[int, datetime] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -94,6 +95,11 @@ class Context:
     def count(self, what: str, by: int = 1) -> None:
         """Add to a counter that /metrics shows."""
         self.counts[what] = self.counts.get(what, 0) + by
+
+    def downloaded(self, repository_id: int, key: str, times: int = 1) -> None:
+        """Count a download of a file, by the repository whose row it is; written when tallies are."""
+        at = (repository_id, key)
+        self.downloads[at] = self.downloads.get(at, 0) + times
 
     def later(self, work: Any) -> None:
         """Run a coroutine behind the answer; it is held until it ends."""

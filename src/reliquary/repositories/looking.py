@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -135,6 +136,15 @@ class LookingShelf:
     async def properties(self, name: str) -> Mapping[str, str]:
         normal = self._format.normalise(name)
         return visible(await self._context.catalog.packages.properties(self._spec.id, normal))
+
+    async def downloads(self, name: str) -> Mapping[str, int]:
+        normal = self._format.normalise(name)
+        found: Counter[str] = Counter()
+        if await self._shown({normal}):
+            found.update(await self._context.catalog.files.downloads(self._spec.id, normal))
+        for other in self._company.beside:
+            found.update(await other.downloads(name))
+        return found
 
     async def read(self, key: str, limit: int = 1_048_576) -> bytes:
         rows = await self._context.catalog.files.find([self._spec.id], key)

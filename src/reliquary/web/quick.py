@@ -45,7 +45,7 @@ SMALL = 65_536
 @dataclass(frozen=True, slots=True)
 class Ready:
     """A whole answer but for its Date: heads of the 200 and the 304, and the body. ``file``: repository and key
-    of a cached file, whose last use is noted."""
+    of a file, whose downloads and last use are noted."""
 
     mark: int
     until: float
@@ -79,6 +79,8 @@ class Quick:
             context.used[ready.file] = context.now()
         if not tag:
             context.count("requests")
+            if ready.file is not None:
+                context.downloads[ready.file] = context.downloads.get(ready.file, 0) + 1
             return ready.found, ready.body
         if tag == ready.etag:
             context.count("requests")

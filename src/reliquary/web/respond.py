@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -14,7 +14,7 @@ from reliquary.repositories.base import FileHit, Flowing, PageHit, Stored
 from reliquary.types import Kind, RepositorySpec
 from reliquary.web import conditions
 from reliquary.web.quick import Quick
-from reliquary.web.request import Request
+from reliquary.web.request import Left, Request
 from reliquary.web.server import TARGET
 
 YEAR = 31_536_000
@@ -32,10 +32,12 @@ class Gone(ReliquaryError):
 
 @dataclass(frozen=True, slots=True)
 class Responder:
-    """Sends hits. ``page_life`` bounds what clients may keep of proxied pages, in seconds."""
+    """Sends hits. ``page_life`` bounds what clients may keep of proxied pages, in seconds; ``downloaded`` is told the
+    repository and the key of each file that is sent."""
 
     store: BlobStore
     page_life: int
+    downloaded: Callable[[int, str], None]
 
     # Pages
 
@@ -111,30 +113,45 @@ class Responder:
             await request.start(304, headers)
             await request.end()
             return
-        more = [("content-type", manner.offers[0].content_type), ("x-content-type-options", "nosniff")]
-        if manner.sandbox:
-            more.append(("content-security-policy", "sandbox; default-src 'none'"))
-        if manner.ranges:
-            more.append(("accept-ranges", "bytes"))
-        shared, headers = headers, headers + more
+        more = _kind(manner)
         if request.method == "HEAD":
             sized = [("content-length", str(hit.size))] if hit.size is not None else []
-            await request.start(200, headers + sized)
+            await request.start(200, headers + more + sized)
             await request.end()
             return
         ranged = conditions.span(request.headers, hit.size, hit.etag, _second(hit.modified)) if manner.ranges else None
-        if isinstance(hit, Stored):
-            body = self._small(hit) if ranged is None else None
-            if body is None:
-                await self._stored(request, hit, headers, ranged)
-                return
-            length = ("content-length", str(hit.size))
+        body = self._small(hit) if ranged is None and isinstance(hit, Stored) else None
+        if body is not None and isinstance(hit, Stored):
+            more.append(("content-length", str(hit.size)))
             settled = sent is None or sent == _second(hit.modified)
             if manner.immutable and spec.anonymous_read and hit.owner.anonymous_read and settled:
                 target, at = request.scope.get(TARGET, b""), (hit.owner.id, key.path)
-                quick.keep_file(target, request.scope["headers"], since, at, hit, shared, [*more, length], body)
-            await request.start(200, [*headers, length])
+                quick.keep_file(target, request.scope["headers"], since, at, hit, headers, more, body)
+        try:
+            await self._bytes(request, hit, headers + more, ranged, body)
+        except Left:
+            self._count(hit, key, ranged)  # whoever comes back for the rest asks for a further range
+            raise
+        self._count(hit, key, ranged)
+
+    def _count(self, hit: FileHit, key: FileKey, ranged: conditions.Span | None) -> None:
+        """Count a download, but not the further ranges of one."""
+        if ranged is None or ranged.start == 0:
+            self.downloaded(hit.owner.id, key.path)
+
+    async def _bytes(
+        self,
+        request: Request,
+        hit: FileHit,
+        headers: list[tuple[str, str]],
+        ranged: conditions.Span | None,
+        body: bytes | None,
+    ) -> None:
+        if body is not None:
+            await request.start(200, headers)
             await request.end(body)
+        elif isinstance(hit, Stored):
+            await self._stored(request, hit, headers, ranged)
         elif isinstance(hit, Flowing):
             await self._flowing(request, hit, headers, ranged)
 
@@ -218,6 +235,16 @@ class Responder:
 def _second(modified: datetime | None) -> datetime | None:
     """The whole second of a change, which is what clients can name."""
     return modified.replace(microsecond=0) if modified else None
+
+
+def _kind(manner: Manner) -> list[tuple[str, str]]:
+    """What the 200 of a file says of its kind."""
+    headers = [("content-type", manner.offers[0].content_type), ("x-content-type-options", "nosniff")]
+    if manner.sandbox:
+        headers.append(("content-security-policy", "sandbox; default-src 'none'"))
+    if manner.ranges:
+        headers.append(("accept-ranges", "bytes"))
+    return headers
 
 
 def _range_headers(ranged: conditions.Span, size: int) -> list[tuple[str, str]]:

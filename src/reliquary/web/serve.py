@@ -44,7 +44,8 @@ class Serve:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._responder = Responder(state.context.store, int(state.context.limits.page_life))
+        context = state.context
+        self._responder = Responder(context.store, int(context.limits.page_life), context.downloaded)
 
     async def __call__(self, request: Request, format: Format, raw: bytes) -> None:
         """Answer a request.

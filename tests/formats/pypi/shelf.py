@@ -92,6 +92,9 @@ class MemoryShelf:
     async def properties(self, name: str) -> Mapping[str, str]:
         return dict(self.facts.get(name, {}))
 
+    async def downloads(self, name: str) -> Mapping[str, int]:
+        return {}
+
     async def set_properties(self, name: str, values: Mapping[str, str | None]) -> None:
         if not values:
             return

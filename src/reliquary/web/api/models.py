@@ -240,6 +240,7 @@ class FileShown(Answer):
     stored: bool = Field(description="whether its bytes are here")
     listed: bool = Field(description="false for sidecars")
     published: datetime | None
+    downloads: int = Field(description="how often it was downloaded here, as of half a minute ago")
     origin: Origin
 
 

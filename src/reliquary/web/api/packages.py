@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
 from reliquary.errors import NotHere
@@ -85,10 +85,12 @@ async def one(ask: Ask) -> PackageShown:
     name = repository.format.normalise(ask.path["package"])
     catalog = ask.state.context.catalog
     rows: dict[str, tuple[RepositorySpec, StoredFile]] = {}
+    downloads: dict[int, dict[str, int]] = {}
     properties: dict[str, str] = {}
     for holder in await _holders(ask, repository, name):
         for row in await holder.rows(name):
             rows.setdefault(row.entry.filename, (holder.spec, row))
+        downloads[holder.spec.id] = await catalog.files.downloads(holder.spec.id, name)
         facts = visible(await catalog.packages.properties(holder.spec.id, name))
         properties = properties or facts
     if not rows:
@@ -97,20 +99,24 @@ async def one(ask: Ask) -> PackageShown:
         name=name,
         repositories=sorted({spec.title for spec, _ in rows.values()}),
         properties=properties,
-        versions=_versions(list(rows.values()), known=ask.actor.name is not None),
+        versions=_versions(list(rows.values()), downloads, known=ask.actor.name is not None),
     )
 
 
-def _versions(rows: Sequence[tuple[RepositorySpec, StoredFile]], *, known: bool) -> list[VersionShown]:
+def _versions(
+    rows: Sequence[tuple[RepositorySpec, StoredFile]], downloads: Mapping[int, Mapping[str, int]], *, known: bool
+) -> list[VersionShown]:
     """Versions in the order they were first known. Upstream addresses and people's names are for
     callers who are ``known``."""
     found: dict[str, list[FileShown]] = {}
     for spec, row in rows:
-        found.setdefault(row.entry.version, []).append(_file(spec, row, known=known))
+        found.setdefault(row.entry.version, []).append(
+            _file(spec, row, downloads[spec.id].get(row.entry.key, 0), known=known)
+        )
     return [VersionShown(version=version, files=files) for version, files in found.items()]
 
 
-def _file(spec: RepositorySpec, row: StoredFile, *, known: bool) -> FileShown:
+def _file(spec: RepositorySpec, row: StoredFile, downloads: int, *, known: bool) -> FileShown:
     entry = row.entry
     digests = dict(entry.digests) | ({"sha256": row.blob} if row.blob else {})
     return FileShown(
@@ -122,6 +128,7 @@ def _file(spec: RepositorySpec, row: StoredFile, *, known: bool) -> FileShown:
         stored=row.blob is not None,
         listed=entry.listed,
         published=entry.published,
+        downloads=downloads,
         origin=Origin(
             url=_plain(entry.url) if entry.url and known else None,
             first_seen=row.first_seen,
