@@ -31,8 +31,7 @@ async def refresh(estate: Estate, title: str, name: str | None) -> int:
     """
     done = 0
     for proxy in proxies(estate, title):
-        scope = proxy.format.normalise(name) if name else ""
-        for key in proxy.format.pages(scope):
+        for key in proxy.format.pages(name or ""):
             try:
                 await proxy.refresh(key)
             except NotHere:

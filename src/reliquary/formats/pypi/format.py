@@ -89,7 +89,7 @@ class PyPI:
         return [page for key in keys for page in index.assemble(key, listing, pen, media)]
 
     def pages(self, scope: str) -> Sequence[PageKey]:
-        return [paths.page(scope) if scope else paths.root()]
+        return [paths.page(names.normalise(scope)) if scope else paths.root()]
 
     def touches(self, entry: Entry) -> Sequence[Touch]:
         return [Touch(entry.scope), Touch("", soon=True)]
