@@ -303,10 +303,8 @@ def _check_dependency(dep: Dependency) -> None:
         raise Malformed(
             f"{said} is from {shown(dep.registry)}, which is not the URL of an index; sparse+ ones end in /"
         )
-    if any(not syntax.artifact(each) for each in dep.artifact or ()) or dep.bindep_target == "":
-        raise Malformed(
-            f"{said} is on an artifact that is none of bin, bin:name, cdylib and staticlib, or for no target"
-        )
+    if not syntax.artifacts(dep.artifact or ()) or dep.bindep_target == "":
+        raise Malformed(f"{said} is on other artifacts than bin, bin:name, cdylib and staticlib, or for no target")
     for feature in dep.features:
         if feature and not syntax.feature_use(feature):
             raise Malformed(f"{said} asks for the feature {shown(feature)}, which cannot be the name of one")

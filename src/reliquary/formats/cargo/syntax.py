@@ -11,18 +11,22 @@ from reliquary.formats import semver
 
 COMPARATORS = 32
 """Parts of a requirement between commas; cargo reads no more."""
+LONGEST_TARGET = 4096
+"""Characters of a platform; cargo has no limit."""
+DEEPEST = 100
+"""Brackets within brackets of a ``cfg(...)``; cargo reads on until it has no more room."""
 
 _N = rf"({semver.NUMBER})"
 _PART = rf"(?:{semver.WORD}|{semver.NUMBER})"
 _PATCH = rf"{_N}(?:-{_PART}(?:\.{_PART})*)?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
 _MINOR = rf"(?:{_N}(?:\.(?:{_PATCH}|[*xX]))?|[*xX](?:\.[*xX])?)"
-_COMPARATOR = re.compile(rf" *(?:[=~^]|[<>]=?)? *{_N}(?:\.{_MINOR})? *")
-_STAR = re.compile(r" *[*xX] *")
+_COMPARATOR = re.compile(rf" *+(?:(?:[=~^]|[<>]=?) *+)?+{_N}(?:\.{_MINOR})? *+")
+_STAR = re.compile(r" *+[*xX] *+")
 _RUST = re.compile(rf"{_N}(?:\.{_N}(?:\.{_N})?)?")
 _PUBTIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 _NAMED_TARGET = re.compile(r"[\w.-]+")
-_CFG_TOKEN = re.compile(r' *(?:([(),])|((?:r#)?[A-Za-z_][A-Za-z0-9_]*)( *= *"[^"]*")?) *')
+_CFG_TOKEN = re.compile(r' *+(?:([(),])|((?:r#)?+[A-Za-z_][A-Za-z0-9_]*+)( *= *"[^"]*")?+) *+')
 _CFG_WORDS = {"all": "A", "any": "A", "not": "N"}
 _CFG_INNER = re.compile(r"A\((?:k(?:,k)*,?)?\)|N\(k\)")
 
@@ -56,6 +60,8 @@ def pubtime(text: str) -> bool:
 
 def target(text: str) -> bool:
     """Whether a text is a platform: a target's name, or ``cfg(...)`` of keys, ``all``, ``any`` and ``not``."""
+    if len(text) > LONGEST_TARGET:
+        return False
     if not (text.startswith("cfg(") and text.endswith(")")):
         return _NAMED_TARGET.fullmatch(text) is not None
     inner, at, short = text[4:-1], 0, []
@@ -65,10 +71,12 @@ def target(text: str) -> bool:
             return False
         short.append(found[1] or _CFG_WORDS.get(found[2], "k"))
         at = found.end()
-    left, before = "".join(short), ""
-    while left != before:
-        before, left = left, _CFG_INNER.sub("k", left)
-    return left == "k"
+    whole = "".join(short)
+    for _ in range(DEEPEST):
+        whole, found_any = _CFG_INNER.subn("k", whole)
+        if not found_any:
+            break
+    return whole == "k"
 
 
 def alias(text: str) -> bool:
