@@ -80,7 +80,12 @@ async def _publish(
     version = semver.parse(crate.version)
     if version is None or any(_identity(entry.version) == str(version) for entry in there):
         raise _taken(crate)
-    now = change.stamp(shelf)
+    now, published, cksum = change.stamp(shelf), shelf.now, received.digests["sha256"]
+
+    def line() -> str:
+        told_of = {"rust_version": crate.rust_version, "links": crate.links}
+        return lines.build(told, cksum=cksum, index_url=incoming.base_url, published=published, **told_of)
+
     entry = Entry(
         key=keys.crate_key(crate.name, crate.version),
         name=names.normal(crate.name),
@@ -88,16 +93,9 @@ async def _publish(
         # One name for all builds of a version, so that of two sent at once only one gets in.
         filename=names.crate_file(crate.name, str(version)),
         scope=crate.name.lower(),
-        published=shelf.now,
+        published=published,
         data={
-            "line": lines.build(
-                told,
-                cksum=received.digests["sha256"],
-                index_url=incoming.base_url,
-                published=shelf.now,
-                rust_version=crate.rust_version,
-                links=crate.links,
-            ),
+            "line": await shelf.inspect(line),
             "about": {name: told[name] for name in ABOUT if told.get(name)},
             "publisher": shelf.publisher,
         },

@@ -113,7 +113,8 @@ def _config(source: Source) -> Reading:
 
 
 def _lines(key: PageKey, body: bytes) -> list[_Item]:
-    """Every line that cargo could use; others, which it hides too, are left out. One version is listed once."""
+    """Every line that cargo could use; others, which it hides too, are left out. One version is listed once, as its
+    last line says, which is what cargo goes by."""
     found: dict[str, _Item] = {}
     whole = [text for each in body.split(b"\n") if (text := each.strip())]
     for text in whole:
@@ -122,7 +123,7 @@ def _lines(key: PageKey, body: bytes) -> list[_Item]:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
         if line.name.lower() == key.scope and _usable(line):
-            found.setdefault(line.vers, (line, text))
+            found[line.vers] = line, text
     if whole and not found:
         raise Malformed(f"it is no index file of {names.shown(key.scope)}")
     return list(found.values())
