@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,6 +17,9 @@ from tests.clients.tools import Ran, absent
 
 OLDEST = (1, 68)
 """The first version that speaks the sparse protocol."""
+
+TERMINAL = (sys.executable, "-c", "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)")
+"""Runs a command at a terminal."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,14 @@ class Cargo:
         fails: bool = False,
         timeout: float = 100,
         told: str | None = None,
+        terminal: bool = False,
     ) -> Ran:
-        """Run cargo with these words; see `Home.run`. ``told`` is what it reads from its standard input."""
+        """Run cargo with these words; see `Home.run`.
+
+        Args:
+            told: what it reads from its standard input.
+            terminal: it is asked at a terminal, where it says more.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "config.toml").write_text(self.config)
         environment = {f"CARGO_REGISTRIES_{name.upper()}_TOKEN": token for name, token in self.tokens.items()}
@@ -108,7 +118,7 @@ class Cargo:
         command: tuple[str | Path, ...] = (self.toolchain.folder / "cargo", *words)
         if told is not None:
             environment["TOLD"] = told
-            command = ("sh", "-c", 'printf "%s\\n" "$TOLD" | "$@"', "sh", *command)
+            command = ("sh", "-c", 'printf "%s\\n" "$TOLD" | "$@"', "sh", *(TERMINAL if terminal else ()), *command)
         return self.home.run(*command, cwd=cwd, env=environment | dict(env or {}), fails=fails, timeout=timeout)
 
     def needs(self, minor: int) -> None:

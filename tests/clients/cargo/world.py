@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
 
+import pytest
+
 from tests.clients.cargo.samples import Crate, Dep, app, prefix
 from tests.clients.cargo.tools import Cargo, Home, toolchain
 from tests.clients.cargo.upstream import Registry
@@ -18,11 +20,13 @@ from tests.running import Answer, Running
 Kind: TypeAlias = Literal["hosted", "proxy", "group"]
 
 KINDS: tuple[Kind, ...] = ("hosted", "proxy", "group")
-OPEN = {"hosted": "local", "proxy": "upstream", "group": "main"}
+MOSTLY_GROUP = (*(pytest.param(kind, marks=pytest.mark.matrix) for kind in KINDS[:2]), "group")
+"""Every kind, those that a group is made of in the long form alone."""
+OPEN = {"hosted": "local", "proxy": "upstream", "group": "main", "second": "second", "brisk": "brisk"}
 CLOSED = {"hosted": "closed", "proxy": "closed-upstream", "group": "closed-main"}
 
 NAME = "reliquary"
-"""What settings of cargo call the repository."""
+"""What settings of cargo call the repository. ``second`` is another hosted one, ``brisk`` never keeps pages."""
 
 CONFIG = """
 upstreams = {{ cargo = "{url}", pypi = "none", npm = "none" }}
@@ -31,6 +35,13 @@ upstreams = {{ cargo = "{url}", pypi = "none", npm = "none" }}
 format = "cargo"
 name = "second"
 kind = "hosted"
+
+[[repositories]]
+format = "cargo"
+name = "brisk"
+kind = "proxy"
+upstream = "{url}"
+page_life = 0
 
 [[repositories]]
 format = "cargo"
@@ -126,6 +137,11 @@ class World:
         answer = self.ask("GET", kind, quote(f"{prefix(name.lower())}/{name.lower()}"), closed=closed)
         assert answer.status in (200, 404), answer.text
         return [json.loads(line) for line in answer.body.splitlines()] if answer.status == 200 else []
+
+
+def series(name: str, *versions: str, **more: Any) -> list[Crate]:
+    """Versions of one crate."""
+    return [Crate(name, version, **more) for version in versions]
 
 
 def project(folder: Path, *deps: Dep, registry: str | None = NAME) -> Path:
