@@ -54,7 +54,7 @@ def match(method: str, segments: tuple[str, ...], query: Mapping[str, str]) -> M
             return _manage(method, name, version, rest)
         case (file,) if method == "PUT" and file.endswith(".crate"):
             return Call(Action.PUBLISH, publish.bare)
-    return _page("/".join(segments)) if reading else None
+    return _page(segments) if reading else None
 
 
 def manner(key: FileKey | PageKey) -> Manner:
@@ -64,10 +64,11 @@ def manner(key: FileKey | PageKey) -> Manner:
     return _CRATE if key.listed else _README
 
 
-def _page(path: str) -> PageKey | None:
+def _page(segments: tuple[str, ...]) -> PageKey | None:
     """An index file by its one right path: small letters, and folders that fit its name."""
-    name = path.rpartition("/")[2]
-    return keys.page(name) if names.valid(name) and path == names.index_path(name.lower()) else None
+    name = segments[-1]
+    right = names.valid(name) and segments == tuple(names.index_path(name.lower()).split("/"))
+    return keys.page(name) if right else None
 
 
 def _me(method: str) -> Call | None:
