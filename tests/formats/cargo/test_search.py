@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reliquary.formats.cargo import search
 from reliquary.formats.verbs import Reply
-from tests.formats.cargo.artefacts import line
+from tests.contracts.requests import NONE
+from tests.formats.cargo.artefacts import body, crate, dep, line, told, toml
 from tests.formats.cargo.fakes import Shelved, answer, read
+from tests.running import Running, running
+from tests.upstreams import Upstream, playing
 
 
 @pytest.fixture
@@ -172,3 +176,71 @@ def test_texts_that_are_no_unicode_are_looked_for(shelved: Shelved) -> None:
     shelved.upstreams = [upstream("pin")]
     assert found(shelved, "q=\ud800" + "x" * 5000) == ["pin"]
     assert len(shelved.asked[0]) < 600
+
+
+# Against a server
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, Upstream]]:
+    """`secret-user` is published here and needs `far_leaf`, which an upstream has."""
+    with playing() as upstream:
+        config = {"dl": f"{upstream.url}dl", "api": f"{upstream.url}web"}
+        upstream.put("/index/config.json", json.dumps(config).encode(), content_type="application/json")
+        index = json.dumps(line("far_leaf")).encode() + b"\n"
+        upstream.put("/index/fa/r_/far_leaf", index, content_type="text/plain")
+        crates = [{"name": name, "max_version": "3.0.0"} for name in ("far_leaf", "Secret_User", "leaf_more")]
+        found = json.dumps({"crates": crates, "meta": {"total": 30}}).encode()
+        upstream.put("/web/api/v1/crates", found, content_type="application/json")
+        none = ", ".join(f'{name} = "none"' for name in ("pypi", "npm", "generic"))
+        settings = f'upstreams = {{ {none}, cargo = "{upstream.url}index/" }}\n'
+        with running(tmp_path_factory.mktemp("cargo") / "var", config=settings) as server:
+            _publish(server, "secret-user", deps=[dep("far_leaf", version_req="^1")], keywords=["leaf"])
+            assert server.ask("/cargo/main/fa/r_/far_leaf").status == 200
+            upstream.forget()
+            yield server, upstream
+
+
+def _publish(server: Running, name: str, **more: Any) -> None:
+    sent = body(told(name, "1.0.0", **more), crate(name, "1.0.0", manifest=toml(name, "1.0.0")))
+    answer = server.put("/cargo/local/api/v1/crates/new", sent)
+    assert answer.status == 200, answer.text
+
+
+def _get(server: Running, path: str) -> Any:
+    answer = server.ask(f"/cargo/main/api/v1/crates{path}")
+    assert (answer.status, answer.header("content-type")) == (200, "application/json"), answer.text
+    return json.loads(answer.body)
+
+
+def test_members_of_a_group_are_searched_together(town: tuple[Running, Upstream]) -> None:
+    told = _get(town[0], "?q=leaf")
+    # What the proxy has kept, what is published, and what the upstream finds beside them; its own Secret_User is not
+    # to be had here.
+    names = [(each["name"], each["max_version"]) for each in told["crates"]]
+    assert names == [("far_leaf", "1.0.0"), ("secret-user", "1.0.0"), ("leaf_more", "3.0.0")]
+    assert told["meta"]["total"] == 2 + 30 - 2
+
+
+def test_no_upstream_learns_who_depends_on_its_crates(town: tuple[Running, Upstream]) -> None:
+    server, upstream = town
+    told = _get(server, "/far_leaf/reverse_dependencies")
+    assert [each["crate"] for each in told["versions"]] == ["secret-user"]
+    assert [(each["crate_id"], each["req"]) for each in told["dependencies"]] == [("far_leaf", "^1")]
+    asked = _get(server, "/secret-user/1.0.0/dependencies")
+    assert [each["crate_id"] for each in asked["dependencies"]] == ["far_leaf"]
+    assert asked["dependencies"] == told["dependencies"]
+    assert not [request.path for request in upstream.requests if "secret" in request.path]
+
+
+def test_downloads_are_told_of_versions_crates_and_results(tmp_path: Path) -> None:
+    path = "/secret-user/1.0.0"
+    with running(tmp_path / "var", config=NONE) as server:
+        _publish(server, "secret-user")
+        version = _get(server, path)["version"]
+        assert version["downloads"] == 0
+        assert server.ask(version["dl_path"]).status == 200
+    with running(tmp_path / "var", config=NONE) as server:  # counts are written now and then, and at the end
+        assert _get(server, path)["version"]["downloads"] == 1
+        assert _get(server, "/Secret_User")["crate"]["downloads"] == 1
+        assert _get(server, "?q=secret-user")["crates"][0]["downloads"] == 1

@@ -47,7 +47,7 @@ _HEADERS: Headers = (
 
 async def me(incoming: Incoming, shelf: Shelf) -> Reply:
     """GET ``me``: how a token is made, with a form that makes one."""
-    return _page("Log in with cargo", _asking(incoming, shelf))
+    return _page("Log in with cargo", _asking(incoming))
 
 
 async def take(incoming: Incoming, shelf: Shelf) -> Reply:
@@ -66,7 +66,7 @@ async def take(incoming: Incoming, shelf: Shelf) -> Reply:
     except (Unauthenticated, Forbidden, Malformed) as error:
         # 401 would need a challenge, and browsers would ask for the password in a window of their own.
         status = 403 if error.status == 401 else error.status
-        return _page("Log in with cargo", _asking(incoming, shelf, user[:128], error.message), status)
+        return _page("Log in with cargo", _asking(incoming, user[:128], error.message), status)
     return _page("Your token", _given(incoming, token))
 
 
@@ -110,11 +110,11 @@ async def _fields(incoming: Incoming) -> Mapping[str, str]:
     return {name: values[-1] for name, values in fields.items()}
 
 
-def _asking(incoming: Incoming, shelf: Shelf, user: str = "", wrong: str = "") -> str:
+def _asking(incoming: Incoming, user: str = "", wrong: str = "") -> str:
     told = f'<p class="wrong" role="alert">{_sentence(wrong)}</p>' if wrong else ""
     return f"""\
-<p>cargo shows a token to {escape(shelf.repository)} when it publishes, and on every request where a login is needed to
-read. A token made here acts for you, with all the rights you have. It is shown once.</p>
+<p>cargo shows a token to {escape(incoming.base_url)} when it publishes, and on every request where a login is needed
+to read. A token made here acts for you, with all the rights you have. It is shown once.</p>
 {told}<form method="post">
 <label for="user">User name</label>
 <input id="user" name="user" value="{escape(user)}" autocomplete="username" autocapitalize="none" \

@@ -6,7 +6,7 @@ What the index of an upstream does not tell of a proxied crate is null here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 from urllib.parse import quote, urlsplit
@@ -37,7 +37,7 @@ class Crate:
         entries: its versions in the order they were published; never empty.
         readmes: keys of the readmes that are here.
         facts: what is known of the crate as a whole.
-        counts: downloads, by key of a version's archive.
+        counts: downloads, by key of a version's archive, where they were looked up.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Crate:
     entries: Sequence[Entry]
     readmes: frozenset[str]
     facts: Mapping[str, str]
-    counts: Mapping[str, int]
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     def one(self, version: str) -> Entry:
         """A version, with or without its build metadata. Raises NotHere."""
@@ -103,7 +103,7 @@ async def crate(incoming: Incoming, shelf: Shelf) -> Reply:
     Raises:
         NotHere: there is no such crate.
     """
-    found = await find(incoming, shelf)
+    found = await _counted(incoming, shelf)
     wanted = incoming.query.get("include", "full").split(",")
     parts = {part for part in ("versions", "keywords", "categories") if part in wanted or "full" in wanted}
     return Reply(200, await shelf.inspect(lambda: orjson.dumps(_document(found, parts))), JSON)
@@ -112,7 +112,7 @@ async def crate(incoming: Incoming, shelf: Shelf) -> Reply:
 async def versions(incoming: Incoming, shelf: Shelf) -> Reply:
     """GET ``api/v1/crates/{crate}/versions``: the highest first, or with ``sort=date`` the last published. Raises
     NotHere."""
-    found = await find(incoming, shelf)
+    found = await _counted(incoming, shelf)
     by_key = {entry.version: entry for entry in found.entries}
     ordered = list(by_key) if incoming.query.get("sort") == "date" else semver.ascending(by_key)
     shown = [by_key[version] for version in reversed(ordered)]
@@ -128,7 +128,7 @@ async def versions(incoming: Incoming, shelf: Shelf) -> Reply:
 
 async def version(incoming: Incoming, shelf: Shelf) -> Reply:
     """GET ``api/v1/crates/{crate}/{version}``. Raises NotHere."""
-    found = await find(incoming, shelf)
+    found = await _counted(incoming, shelf)
     return reply({"version": _version(found, found.one(incoming.segments[4]))})
 
 
@@ -184,9 +184,14 @@ async def find(incoming: Incoming, shelf: Shelf) -> Crate:
         if listed:
             spelled = facts.get("name") or str(summary.line(listed[-1]).name or lower)
             readmes = frozenset(entry.key for entry in entries if not entry.listed)
-            counts = await shelf.downloads(lower)
-            return Crate(spelled, place(incoming), listed, readmes, facts, counts)
+            return Crate(spelled, place(incoming), listed, readmes, facts)
     raise _unknown(incoming.segments[3])
+
+
+async def _counted(incoming: Incoming, shelf: Shelf) -> Crate:
+    """`find`, with the counts."""
+    found = await find(incoming, shelf)
+    return replace(found, counts=await shelf.downloads(found.name))
 
 
 def _unknown(name: str) -> NotHere:
