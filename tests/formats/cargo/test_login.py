@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from base64 import b64encode
 from html import unescape
@@ -15,9 +16,13 @@ import pytest
 from reliquary.errors import NotHere
 from reliquary.formats.cargo import login
 from reliquary.formats.verbs import Reply
+from tests.formats.cargo.conftest import said
 from tests.formats.cargo.fakes import Run, Shelved, answer
+from tests.running import Answer, Running
 
 FORM = {"content-type": "application/x-www-form-urlencoded; charset=UTF-8"}
+PASSWORD = "p@ss:w/rd"
+"""ann's, in conftest."""
 GOOD = {"user": "anna", "password": "s3cret"}
 
 
@@ -157,3 +162,34 @@ def test_trusted_publishing_is_refused_in_words() -> None:
     with pytest.raises(NotHere, match="trusted publishing is not offered here") as caught:
         answer(login.exchange, Shelved(), "api/v1/trusted_publishing/tokens", {"jwt": "x.y.z"})
     assert "https://repo.example/cargo/main/me" in caught.value.message
+
+
+# Against a server
+
+
+def _post(server: Running, password: str) -> Answer:
+    form = urlencode({"user": "ann", "password": password}).encode()
+    return server.ask("/cargo/closed/me", method="POST", headers={"Content-Type": FORM["content-type"]}, body=form)
+
+
+def test_a_token_of_the_page_acts_for_whom_it_was_made(server: Running) -> None:
+    assert server.ask("/cargo/closed/config.json").status == 401
+    page = server.ask("/cargo/closed/me")
+    assert page.status == 200 and f'index = "sparse+{server.url}cargo/closed/"' in unescape(page.text)
+    sent = _post(server, PASSWORD)
+    found = re.search(r"<pre>(\S+)</pre>", sent.text)
+    assert sent.status == 200 and found is not None, sent.text
+    token = unescape(found[1])
+    # As cargo shows it: ann is known then, who was granted nothing there.
+    refused = server.ask("/cargo/closed/config.json", headers={"Authorization": token})
+    assert (refused.status, said(refused)) == (403, "ann may not read in cargo/closed")
+    titles = json.loads(server.ask("/api/v1/tokens", headers={"Authorization": f"Bearer {token}"}).body)
+    assert [each["name"] for each in titles if token.startswith(each["begins"])] == [f"login by {login.TITLE}"]
+    log = server.log.read_text()
+    assert PASSWORD not in log and token not in log
+
+
+def test_a_wrong_password_opens_nothing(server: Running) -> None:
+    refused = _post(server, "wrong")
+    assert refused.status == 403 and refused.header("www-authenticate") is None
+    assert "the user name or the password is wrong" in refused.text.lower()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from reliquary.errors import Conflict, Malformed, NotHere, TooLarge, Unauthenticated
 from reliquary.formats.cargo import owners
+from tests.formats.cargo.conftest import ask, publish, said
 from tests.formats.cargo.fakes import Run, Shelved, Who, answer, read
+from tests.running import Answer, Running
 
 HERE = "api/v1/crates/leaf_one/owners"
 
@@ -133,3 +136,50 @@ def test_a_body_has_its_limits(shelved: Shelved) -> None:
 def test_old_clients_say_owners(shelved: Shelved) -> None:
     assert read(answer(owners.add, shelved, HERE, {"owners": ["ben", "ben"]}))["ok"]
     assert logins(shelved) == ["anna", "ben"]
+
+
+# Against a server
+
+
+@pytest.fixture(scope="module")
+def owned(server: Running) -> Running:
+    """The server, with a crate of the administrator's; ann is a user there."""
+    assert publish(server, "Owned_Leaf").status == 200
+    return server
+
+
+def _ask(server: Running, method: str, *users: str, at: str = "main") -> Answer:
+    sent = json.dumps({"users": users}).encode()
+    return ask(server, method, "api/v1/crates/owned-leaf/owners", at=at, sent=sent)
+
+
+def _logins(server: Running) -> list[str]:
+    answer = server.ask("/cargo/main/api/v1/crates/owned_leaf/owners")
+    assert answer.status == 200, answer.text
+    return [each["login"] for each in json.loads(answer.body)["users"]]
+
+
+def test_42_a_body_goes_with_delete(owned: Running) -> None:
+    added = _ask(owned, "PUT", "ann", "github:org:team")
+    assert (added.status, json.loads(added.body)["ok"]) == (200, True)
+    assert _logins(owned) == ["admin", "ann", "github:org:team"]
+    removed = _ask(owned, "DELETE", "ann", "github:org:team")
+    assert (removed.status, json.loads(removed.body)["ok"]) == (200, True)
+    assert _logins(owned) == ["admin"]
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_owners_are_changed_by_those_who_may_publish(owned: Running, method: str) -> None:
+    sent = b'{"users":["ann"]}'
+    refused = owned.ask("/cargo/main/api/v1/crates/owned-leaf/owners", method=method, body=sent)
+    assert refused.status == 401
+    assert "credentials are needed" in said(refused)
+    assert _logins(owned) == ["admin"]
+
+
+def test_owners_are_refused_in_cargo_s_words(owned: Running) -> None:
+    nobody = _ask(owned, "PUT", "carl")
+    assert nobody.status == 400 and "no user 'carl'" in said(nobody)
+    last = _ask(owned, "DELETE", "admin", at="local")
+    assert last.status == 409 and "add another owner first" in said(last)
+    assert _logins(owned) == ["admin"]
