@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -83,6 +85,24 @@ def test_the_last_user_stays(shelved: Shelved, gone: list[str]) -> None:
     with pytest.raises(Conflict, match="without a user who owns it; add another owner first"):
         delete(shelved, *gone)
     assert shelved.known["leaf-one"] == before
+
+
+@dataclass
+class Crowded(Shelved):
+    """One where ben is removed while others are."""
+
+    async def set_properties(self, name: str, values: Mapping[str, str | None]) -> None:
+        self.known[name].pop("owner:ben", None)
+        await super().set_properties(name, values)
+
+
+def test_two_who_are_removed_at_once_do_not_leave_nobody() -> None:
+    shelved = Crowded()
+    shelved.publish("Leaf_One")
+    shelved.known["leaf-one"]["owner:ben"] = ""
+    with pytest.raises(Conflict, match="without a user who owns it"):
+        delete(shelved, "anna")
+    assert logins(shelved) == ["anna"]
 
 
 def test_who_is_not_known_cannot_own(shelved: Shelved) -> None:

@@ -91,9 +91,18 @@ async def remove(incoming: Incoming, shelf: Shelf) -> Reply:
             raise NotHere(f"{names.shown(login)} is not an owner of crate `{crate.name}`")
     left = {person["login"] for person in listed(crate.facts, USER)} - set(logins)
     if not left:
-        raise Conflict(f"crate `{crate.name}` would be left without a user who owns it; add another owner first")
-    await shelf.set_properties(names.normal(crate.name), {OWNER + login: None for login in logins})
+        raise _last(crate)
+    gone = {OWNER + login: crate.facts[OWNER + login] for login in logins}
+    await shelf.set_properties(names.normal(crate.name), dict.fromkeys(gone))
+    if not listed(await shelf.properties(crate.name), USER):
+        # Two who owned it were removed at once, each in sight of the other.
+        await shelf.set_properties(names.normal(crate.name), gone)
+        raise _last(crate)
     return _done(f"{_several(logins, 'has', 'have')} been removed from the owners of crate {crate.name}")
+
+
+def _last(crate: views.Crate) -> Conflict:
+    return Conflict(f"crate `{crate.name}` would be left without a user who owns it; add another owner first")
 
 
 async def _logins(incoming: Incoming) -> list[str]:
