@@ -225,6 +225,14 @@ def test_reverse_dependencies(shelved: Shelved) -> None:
     assert second["meta"] == {"total": 2}
 
 
+def test_of_several_ways_to_depend_the_plainest_is_told(shelved: Shelved) -> None:
+    deps = [dep("leaf_one", target="cfg(any())"), dep("leaf_one", kind="build"), dep("leaf_one", req="^2")]
+    shelved.publish("tree", deps=deps)
+    found = ask(views.reverse_dependencies, shelved, "leaf_one/reverse_dependencies")
+    assert [(each["req"], each["kind"], each["target"]) for each in found["dependencies"]] == [("^2", "normal", None)]
+    assert found["meta"] == {"total": 1}
+
+
 def test_a_proxied_crate_is_known_by_its_lines_alone() -> None:
     shelved = Shelved()
     shelved.mirror("Far_Off", line("Far_Off", "1.0.0", "1" * 64), line("Far_Off", "1.0.1", "2" * 64, links="z"))

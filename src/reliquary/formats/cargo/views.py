@@ -315,9 +315,12 @@ def _dependency(of: int, at: int, dep: Mapping[str, Any]) -> Shown:
 
 
 def _need(user: Mapping[str, Any], wanted: str, name: str) -> Shown:
-    """How a crate that a summary tells of depends on another."""
-    at = user["deps"].index(wanted)
-    return _dependency(_version_id(user["name"], summary.default(user)), at, {**user["needs"][at], "name": name})
+    """How a crate that a summary tells of depends on another; where in several ways, for every target rather than for
+    some, and to run rather than to be built."""
+    needs = user["needs"]
+    ways = [at for at, dep in enumerate(user["deps"]) if dep == wanted]
+    at = min(ways, key=lambda way: ("target" in needs[way], "kind" in needs[way]))
+    return _dependency(_version_id(user["name"], summary.default(user)), at, {**needs[at], "name": name})
 
 
 def _user(place: str, user: Mapping[str, Any]) -> Shown:
