@@ -29,13 +29,19 @@ upload_limit = {LIMIT}
 
 [[repositories]]
 format = "cargo"
+name = "far"
+kind = "proxy"
+upstream = "none"
+
+[[repositories]]
+format = "cargo"
 name = "closed"
 kind = "hosted"
 anonymous_read = false
 
 [[repositories]]
 format = "cargo"
-name = "closed-upstream"
+name = "closed-far"
 kind = "proxy"
 upstream = "none"
 anonymous_read = false
@@ -44,7 +50,7 @@ anonymous_read = false
 format = "cargo"
 name = "closed-main"
 kind = "group"
-members = ["closed", "closed-upstream"]
+members = ["closed", "closed-far"]
 anonymous_read = false
 
 [[users]]
@@ -55,7 +61,7 @@ password = "p@ss:w/rd"
 
 @pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Hosted ``cargo/local`` in the group ``cargo/main``, the same for known readers alone, and a small one."""
+    """Hosted ``local`` in the group ``main``, ``far`` (no upstream), and ``closed*``, which nobody reads unasked."""
     with running(tmp_path_factory.mktemp("cargo") / "var", config=CONFIG) as server:
         yield server
 

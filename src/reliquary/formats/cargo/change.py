@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import orjson
@@ -12,6 +13,8 @@ from reliquary.formats.verbs import Incoming, Reply, Shelf
 from reliquary.types import Entry
 
 JSON = "application/json"
+ROUNDS = 20
+"""Times that a summary is written anew while others change the crate; the last of them sees all."""
 
 
 async def yank(incoming: Incoming, shelf: Shelf) -> Reply:
@@ -31,6 +34,7 @@ async def delete(incoming: Incoming, shelf: Shelf) -> Reply:
     said = summary.of_entries(await _spelled(shelf, entry), left)
     gone = [entry.key, keys.readme_key(entry.scope, entry.version)]
     await shelf.remove(gone, properties={summary.FACT: said, "updated": stamp(shelf)}, clears=True)
+    await settle(shelf, entry.name)
     return Reply(204)
 
 
@@ -43,7 +47,28 @@ async def _set_yanked(incoming: Incoming, shelf: Shelf, *, yanked: bool) -> Repl
         said = summary.of_entries(await _spelled(shelf, entry), every)
         facts = {summary.FACT: said, "updated": stamp(shelf)}
         await shelf.update([changed], "yank" if yanked else "unyank", properties=facts)
+        await settle(shelf, entry.name)
     return Reply(200, orjson.dumps({"ok": True}), JSON)
+
+
+async def settle(shelf: Shelf, name: str) -> Mapping[str, str]:
+    """Have the summary tell what is there now: others may have changed the crate since it was looked at.
+
+    Args:
+        name: the package's.
+
+    Returns:
+        The facts on it.
+    """
+    known: Mapping[str, str] = {}
+    for _ in range(ROUNDS):
+        known = await shelf.properties(name)
+        there = [entry for entry in await shelf.entries(name) if entry.listed]
+        said = summary.of_entries(known.get("name", name), there)
+        if known.get(summary.FACT) == said:
+            break
+        await shelf.set_properties(name, {summary.FACT: said})
+    return known
 
 
 async def _version(incoming: Incoming, shelf: Shelf) -> Entry:

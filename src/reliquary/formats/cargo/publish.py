@@ -53,13 +53,17 @@ async def put(incoming: Incoming, shelf: Shelf) -> Reply:
 
 
 async def bare(incoming: Incoming, shelf: Shelf) -> Reply:
-    """PUT ``{name}-{version}.crate`` (``curl -T``): the archive alone tells what it is; 201. Raises as `put` does."""
+    """PUT ``{name}-{version}.crate`` (``curl -T``): the archive alone tells what it is; 201, and 200 where the same one
+    is there, so that an import may be run again. Raises as `put` does."""
     received = await shelf.receive(incoming.chunks())
     try:
         with received.open() as file:
             crate = await shelf.inspect(lambda: inspect.look(file))
         names.check_new(crate.name)
         await shelf.permit(Action.PUBLISH, names.normal(crate.name))
+        there = await shelf.entry(keys.crate(crate.name, crate.version))
+        if there is not None and there.digests.get("sha256") == received.digests["sha256"]:
+            return Reply(200, orjson.dumps({"warnings": _warned([])}), change.JSON)
         told = manifest.told(crate.manifest, own=_own(incoming), readme=crate.readme, readme_file=crate.readme_file)
         reply = await _publish(incoming, shelf, told, crate, received)
         return Reply(201, reply.body, reply.content_type)
@@ -90,8 +94,9 @@ async def _publish(
         key=keys.crate_key(crate.name, crate.version),
         name=names.normal(crate.name),
         version=crate.version,
-        # One name for all builds of a version, so that of two sent at once only one gets in.
-        filename=names.crate_file(crate.name, str(version)),
+        # One name for all builds and spellings of a version, so that of two sent at once only one gets in, and none
+        # comes back in the place of one that was deleted.
+        filename=names.crate_file(names.normal(crate.name), str(version)),
         scope=crate.name.lower(),
         published=published,
         data={
@@ -111,10 +116,12 @@ async def _publish(
         raise _taken(crate) from error
     if not new:
         raise _taken(crate)
-    if (await shelf.properties(entry.name)).get("name") != crate.name:
+    known = (await change.settle(shelf, entry.name)).get("name")
+    if known != crate.name:
         # Somebody else's first version of the other spelling came between the look and the writing.
         await shelf.remove([each.key for each, _ in additions])
-        raise _spelled_otherwise(crate.name, None)
+        await change.settle(shelf, entry.name)
+        raise _spelled_otherwise(crate.name, known)
     return Reply(200, orjson.dumps({"warnings": _warned(warnings)}), change.JSON)
 
 
