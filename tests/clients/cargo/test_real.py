@@ -20,7 +20,7 @@ PUBLIC = ("itoa", "semver", "fnv")
 
 MANIFEST = """
 [package]
-name = "built"
+name = "reliquary-own-sample"
 version = "0.1.0"
 edition = "2021"
 license = "MIT"
@@ -35,7 +35,7 @@ fnv = "1"
 LIBRARY = """
 pub fn marks() -> String {
     let text = itoa::Buffer::new().format(7).to_string();
-    format!("built@0.1.0 {}", semver::Version::parse(&text).is_err())
+    format!("reliquary-own-sample@0.1.0 {}", semver::Version::parse(&text).is_err())
 }
 """
 
@@ -56,23 +56,23 @@ def test_build_publish_and_build_against_it(found: Running, tmp_path: Path) -> N
     url = f"{found.url}cargo/main/"
     author = Cargo(toolchain(), Home(tmp_path / "author"), {NAME: url}, {NAME: found.token}, replaced=NAME)
     author.needs_compiler()
-    folder = tmp_path / "built"
+    folder = tmp_path / "reliquary-own-sample"
     (folder / "src").mkdir(parents=True)
     (folder / "Cargo.toml").write_text(MANIFEST)
     (folder / "src" / "lib.rs").write_text(LIBRARY)
     said = author.run("publish", "--registry", NAME, cwd=folder, timeout=150).output
-    assert "Published built v0.1.0" in said, said
+    assert "Published reliquary-own-sample v0.1.0" in said, said
     reader = replace(author, home=Home(tmp_path / "reader"), tokens={})
-    program = project(tmp_path / "program", Dep("built", "0.1"))
+    program = project(tmp_path / "program", Dep("reliquary-own-sample", "0.1"))
     reader.run("fetch", cwd=program)
-    assert set(locked(program)) == {"built", *PUBLIC}
-    assert used(reader, program) == ["built@0.1.0", "true"]
+    assert set(locked(program)) == {"reliquary-own-sample", *PUBLIC}
+    assert used(reader, program) == ["reliquary-own-sample@0.1.0", "true"]
     found.stop()
     again = start(found.data, port=found.port, env={"RELIQUARY_OFFLINE": "true"})
     try:
         third = replace(reader, home=Home(tmp_path / "third"))
         third.run("fetch", "--locked", cwd=program)
-        assert used(third, program) == ["built@0.1.0", "true"]
+        assert used(third, program) == ["reliquary-own-sample@0.1.0", "true"]
     finally:
         again.stop()
     assert "Traceback" not in found.log.read_text()
