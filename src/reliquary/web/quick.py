@@ -29,11 +29,10 @@ PLAIN = frozenset(
         b"origin",
         b"referer",
         b"cargo-protocol",
-        b"upgrade",
         b"http2-settings",
     }
 )
-"""Headers that change nothing in the answer; of ``upgrade`` only h2c comes here."""
+"""Headers that change nothing in the answer."""
 MOST = 4096
 """Answers that are kept at the most."""
 BUDGET = 67_108_864

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any, TypeAlias, cast
 
@@ -20,11 +21,15 @@ MOST_HEAD = 262_144
 """Bytes that the request line and all headers may take together."""
 
 
+_H2C = re.compile(rb"\r\nupgrade:[ \t]*h2c[ \t]*(?=\r\n|\Z)", re.IGNORECASE)
+
+
 class Protocol(HttpToolsProtocol):
     """HttpToolsProtocol that leaves its request cycle where the endpoint finds it, and answers at
     once what the application has ready: no task, no event, one write."""
 
     _in_head = False
+    _between = True
     _head_bytes = 0
     _answered = False
 
@@ -41,11 +46,7 @@ class Protocol(HttpToolsProtocol):
         parser, cycle = self.parser, self.cycle
         if parser.get_method() != b"GET" or parser.get_http_version() != "1.1" or not parser.should_keep_alive():
             return False
-        if (
-            (parser.should_upgrade() and not _offers_h2c(self.headers))
-            or self.pipeline
-            or not (cycle is None or cycle.response_complete)
-        ):
+        if parser.should_upgrade() or self.pipeline or not (cycle is None or cycle.response_complete):
             return False
         if self.flow.write_paused or self.transport.is_closing():
             return False
@@ -63,12 +64,13 @@ class Protocol(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self._between = True
         if not self._answered:
             super().on_message_complete()
 
     def on_message_begin(self) -> None:
         # The scope is made when it is known that somebody needs it.
-        self._in_head, self._head_bytes, self._answered = True, 0, False
+        self._in_head, self._between, self._head_bytes, self._answered = True, False, 0, False
         self.url, self.headers, self.expect_100_continue = b"", [], False
 
     def on_headers_complete(self) -> None:
@@ -83,19 +85,23 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, which keeps a head that never ends until it has all of it."""
-        super().data_received(data)
+        super().data_received(_without_h2c(data) if self._between or self._in_head else data)
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MOST_HEAD and not self.transport.is_closing():
                 self.send_400_response("The head of the request is too long.")
 
     def _unsupported_upgrade_warning(self) -> None:
-        """curl-based clients offer h2c with each request: not worth a line each."""
+        """What clients offer beside is not worth a line each."""
 
 
-def _offers_h2c(headers: Sequence[tuple[bytes, bytes]]) -> bool:
-    """Whether all a client would upgrade to is HTTP/2 (RFC 7540, section 3.2), which no answer depends on."""
-    return [value.strip().lower() for name, value in headers if name == b"upgrade"] == [b"h2c"]
+def _without_h2c(data: bytes) -> bytes:
+    """Bytes of a head without its offer of HTTP/2 (RFC 7540, section 3.2): the parser takes whatever follows a head
+    with an upgrade for another protocol, and curl sends the offer with bodies too."""
+    if b"h2c" not in data:
+        return data
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return _H2C.sub(b"", head) + end + rest
 
 
 def _nothing(_: bytes, __: Sequence[tuple[bytes, bytes]]) -> None:
