@@ -10,6 +10,7 @@ import pytest
 from tests.clients.cargo.samples import Crate, Dep, workspace
 from tests.clients.cargo.upstream import registry
 from tests.clients.cargo.world import KINDS, MOSTLY_GROUP, NAME, World, fetched, locked, other, project, series, used
+from tests.clients.relay import relaying
 
 pytestmark = pytest.mark.client
 
@@ -128,6 +129,22 @@ def test_new_versions_are_seen(world: World, tmp_path: Path) -> None:
     assert locked(folder)["growing"][0] == "1.1.0"
     cargo.run("update", "growing", "--precise", "1.0.0", cwd=folder)
     assert locked(folder)["growing"][0] == "1.0.0"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_did_not_change_is_not_sent_again(kind: str, world: World, tmp_path: Path) -> None:
+    crates = [Crate(f"steady-{letter}-{kind}") for letter in "abc"]
+    world.provide(kind, *crates)
+    folder = project(tmp_path / "project", *(Dep(crate.name) for crate in crates))
+    address = world.url(kind).removeprefix(world.server.url)
+    with relaying(world.server.port, cut=1 << 40, suffix="") as relay:
+        url = f"http://127.0.0.1:{relay.port}/{address}"
+        cargo = other(world.cargo(tmp_path / "home"), tmp_path / "home", {NAME: url})
+        assert fetched(cargo, folder) == {crate.name: "1.0.0" for crate in crates}
+        relay.heads.clear()
+        relay.statuses.clear()
+        cargo.run("update", cwd=folder)
+        assert sorted(relay.statuses) == [200, 304, 304, 304], relay.heads
 
 
 def test_what_the_upstream_changes_is_seen(world: World, tmp_path: Path) -> None:

@@ -92,6 +92,43 @@ def test_crates_one_by_one_with_other_cargos(version: str, world: World, tmp_pat
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+def test_every_worker_knows_what_was_published(version: str, tmp_path: Path) -> None:
+    crates = workspace("shared")
+    with registry() as played:
+        settings = f"workers = 2\n{config(played.url)}"
+        with running(tmp_path / "server" / "var", config=settings) as server:
+            world = World(server, played)
+            author = world.cargo(tmp_path / "author", version=version, token=True)
+            folder = lay(crates, tmp_path / "workspace", NAME)
+            for crate in crates:
+                said = author.run("publish", "--no-verify", *TO, "-p", crate.name, cwd=folder).output
+                assert f"Published {crate.name} " in said, said
+                assert all(len(world.lines(crate.name, kind)) == 1 for kind in ("group", "hosted") for _ in range(6))
+            author.run("yank", f"{crates[0].name}@1.0.0", *TO)
+            assert all(world.lines(crates[0].name)[0]["yanked"] for _ in range(6))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_packaged_files_are_published_without_cargo(version: str, world: World, tmp_path: Path) -> None:
+    tag = f"bare-{word(version)}"
+    crates = workspace(tag)
+    author = world.cargo(tmp_path / "author", "hosted", version=version)
+    author.needs(90)
+    folder = lay(crates, tmp_path / "workspace", NAME)
+    author.run("package", "--workspace", "--no-verify", *TO, cwd=folder)
+    for crate in crates:
+        packed = (author.home.path / "target" / "package" / crate.filename).read_bytes()
+        answer = world.ask("PUT", "hosted", crate.filename.replace("+", "%2B"), body=packed)
+        assert answer.status == 201, answer.text
+        (line,) = world.lines(crate.name)
+        assert all(dep.get("registry") is None for dep in line["deps"]), line
+    reader = world.cargo(tmp_path / "reader", version=version)
+    program = project(tmp_path / "project", *wanted(tag))
+    assert fetched(reader, program) == {crate.name: crate.version for crate in crates}
+    assert set(used(reader, program)) == {crate.marker for crate in crates}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_what_authors_change_afterwards(version: str, world: World, tmp_path: Path) -> None:
     name = f"changed-{word(version)}"
     author = world.cargo(tmp_path / "author", version=version)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,21 @@ def test_a_version_is_published_once(world: World, tmp_path: Path) -> None:
         assert 400 <= answer.status < 500
         assert f"crate version `{version}` is already uploaded" in json.loads(answer.body)["errors"][0]["detail"]
     assert world.lines("once") == before
+
+
+def test_a_deleted_version_does_not_come_back_as_another(world: World, tmp_path: Path) -> None:
+    author = world.cargo(tmp_path / "author", "hosted", token=True)
+    for crate in series("deleted", "1.0.0", "1.1.0"):
+        publish(author, crate, tmp_path)
+    assert world.ask("DELETE", "hosted", "manage/deleted/1.1.0").status == 204
+    folder = project(tmp_path / "project", Dep("deleted"))
+    assert fetched(author, folder) == {"deleted": "1.0.0"}
+    # cargo no longer sees it, so that it is the server who says no.
+    changed = Crate("deleted", "1.1.0", about={"keywords": ["changed"]})
+    said = publish(author, changed, tmp_path, fails=True)
+    assert "the remote server responded with an error" in said, said
+    assert "1.1.0" in said.partition("responded with an error")[2], said
+    assert [line["vers"] for line in world.lines("deleted")] == ["1.0.0"]
 
 
 @pytest.mark.parametrize("name", ["told_apart", "Told-Apart", "TOLD_APART"])
@@ -211,6 +227,13 @@ def test_a_user_s_own_token_is_made_on_the_page(world: World, tmp_path: Path) ->
     author.run("login", *TO, told=found[0])
     publish(author, Crate("ann-crate"), tmp_path)
     assert "ann" in author.run("owner", "--list", "ann-crate", *TO, "--quiet").output
+    author.run("yank", "ann-crate@1.0.0", *TO)
+    # Her token opens no other repository.
+    elsewhere = replace(other(author, tmp_path / "elsewhere", {NAME: world.url("second")}), tokens={NAME: found[0]})
+    said = publish(elsewhere, Crate("ann-crate", "1.1.0"), tmp_path, fails=True)
+    assert "403" in said, said
+    assert "ann" in said.partition("403")[2], said
+    assert world.lines("ann-crate", "second") == []
 
 
 def test_a_crate_that_needs_a_crate_of_the_upstream(world: World, tmp_path: Path) -> None:

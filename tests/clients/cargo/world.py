@@ -72,7 +72,7 @@ name = "bob"
 
 [[grants]]
 user = "ann"
-repositories = "cargo/*"
+repositories = "cargo/local"
 actions = ["read", "publish"]
 """
 
