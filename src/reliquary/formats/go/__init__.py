@@ -1,0 +1,1 @@
+"""The go format: the module proxy protocol."""
