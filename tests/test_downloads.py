@@ -21,23 +21,26 @@ from reliquary.settings import Settings
 from reliquary.types import Action, RepositorySpec
 from tests.catalog.build import new_file, touched
 from tests.faults.forks import Forks
-from tests.faults.playground import lay_plain, lay_wheel, noise, settings
+from tests.faults.playground import lay_plain, lay_wheel, noise, settings, sha256, wheel_name
+from tests.formats.pypi.artefacts import wheel
 from tests.running import Running, running, start
 from tests.test_workers import Line, workers
 from tests.upstreams import playing
 
 NONE = 'upstreams = { pypi = "none", npm = "none" }\n'
-HOSTED = ("local", "pkg/a.bin")
+WHEEL = wheel_name("demo")
+WAYS = ("ready", "small", "streamed")
+"""How an answer is made: found by the request's bytes, from a body in memory, from a file."""
 
 
 def counts(data: Path) -> dict[tuple[str, str], int]:
-    """What a server that has stopped left: downloads of every file by repository and key."""
+    """What a server that has stopped left: downloads of each file that was downloaded, by repository and file name."""
     query = (
-        "SELECT repositories.name, files.key, files.downloads FROM files"
-        " JOIN repositories ON repositories.id = files.repository_id"
+        "SELECT repositories.name, files.filename, files.downloads FROM files"
+        " JOIN repositories ON repositories.id = files.repository_id WHERE files.downloads != 0"
     )
     with closing(sqlite3.connect(data / "reliquary.db")) as connection:
-        return {(name, key): number for name, key, number in connection.execute(query)}
+        return {(name, filename): number for name, filename, number in connection.execute(query)}
 
 
 def put(server: Running, path: str, body: bytes) -> None:
@@ -45,26 +48,35 @@ def put(server: Running, path: str, body: bytes) -> None:
     time.sleep(1.1)  # within the second of a change no answer is kept ready
 
 
-@pytest.mark.parametrize("size", [1000, 1_000_000])
-def test_a_burst_is_counted_whole_at_the_member(tmp_path: Path, size: int) -> None:
-    body = noise(size)
+def lay(server: Running, way: str) -> tuple[str, str, bytes]:
+    """Publish a file that is answered in this way: its path with a place for the repository, its name, its bytes."""
+    if way == "ready":
+        body = wheel("demo", "1.0")
+        put(server, f"/pypi/local/{WHEEL}", body)
+        return f"/pypi/{{}}/files/demo/{sha256(body)}/{WHEEL}", WHEEL, body
+    body = noise(1_000_000 if way == "streamed" else 1000)
+    put(server, "/generic/local/pkg/a.bin", body)
+    return "/generic/{}/pkg/a.bin", "a.bin", body
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_burst_is_counted_whole_at_the_member(tmp_path: Path, way: str) -> None:
     with running(tmp_path / "var", config=NONE) as server:
-        put(server, "/generic/local/pkg/a.bin", body)
+        path, filename, body = lay(server, way)
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
         for number in range(50):
-            place = "main" if number % 2 else "local"
-            connection.request("GET", f"/generic/{place}/pkg/a.bin")
+            connection.request("GET", path.format("main" if number % 2 else "local"))
             response = connection.getresponse()
             assert (response.status, response.read() == body) == (200, True)
         connection.close()
-    assert counts(tmp_path / "var") == {HOSTED: 50}
+    assert counts(tmp_path / "var") == {("local", filename): 50}
 
 
-@pytest.mark.parametrize("size", [1000, 1_000_000])
-def test_what_is_no_download_is_not_counted(tmp_path: Path, size: int) -> None:
-    body, path = noise(size), "/generic/main/pkg/a.bin"
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_no_download_is_not_counted(tmp_path: Path, way: str) -> None:
     with running(tmp_path / "var", config=NONE) as server:
-        put(server, "/generic/local/pkg/a.bin", body)
+        places, filename, body = lay(server, way)
+        path, size = places.format("main"), len(body)
         etag = server.ask(path).header("etag") or ""  # 1: the whole
         for _ in range(2):
             assert server.ask(path, headers={"If-None-Match": etag}).status == 304
@@ -76,9 +88,9 @@ def test_what_is_no_download_is_not_counted(tmp_path: Path, size: int) -> None:
             assert server.ask(path, headers={"If-Match": '"other"'}).status == 412
         assert server.ask(path, headers={"Range": "bytes=0-9"}).status == 206  # 2: the first range
         assert server.ask(path, headers={"If-None-Match": '"other"'}).status == 200  # 3: the whole
-        assert server.ask("/generic/main/pkg/").status == 200
-        assert server.ask("/generic/main/pkg/none.bin").status == 404
-    assert counts(tmp_path / "var") == {HOSTED: 3}
+        assert server.ask(path + "x").status == 404
+        assert server.ask("/pypi/main/simple/").status == 200
+    assert counts(tmp_path / "var") == {("local", filename): 3}
 
 
 def test_a_client_that_leaves_and_comes_back_is_one_download(tmp_path: Path) -> None:
@@ -88,23 +100,23 @@ def test_a_client_that_leaves_and_comes_back_is_one_download(tmp_path: Path) -> 
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
             connection.sendall(b"GET /generic/main/pkg/a.bin HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             assert connection.recv(100)
+            time.sleep(0.3)
         rest = server.ask("/generic/main/pkg/a.bin", headers={"Range": "bytes=100-"})
         assert (rest.status, rest.body == body[100:]) == (206, True)
-    assert counts(tmp_path / "var") == {HOSTED: 1}
+    assert counts(tmp_path / "var") == {("local", "a.bin"): 1}
 
 
 def test_the_first_download_of_a_proxied_file_counts_too(tmp_path: Path) -> None:
     with playing() as upstream:
-        wheel = lay_wheel(upstream, "demo", noise(3000))
+        demo = lay_wheel(upstream, "demo", noise(3000))
         plain, wrong = lay_plain(upstream, "plain", noise(300_000)), lay_wheel(upstream, "wrong", noise(3000, "w"))
         upstream.put(wrong.there, noise(3000, "other"))
         with running(tmp_path / "var", config=settings(upstream)) as server:
-            for path in (wheel.here, wheel.here.replace("/proxy/", "/all/"), plain.here, plain.here, plain.here):
+            for path in (demo.here, demo.here.replace("/proxy/", "/all/"), plain.here, plain.here, plain.here):
                 assert server.ask(path).status == 200
             with pytest.raises(http.client.IncompleteRead):
                 server.ask(wrong.here)
-    found = {key.rpartition("/")[2]: number for (name, key), number in counts(tmp_path / "var").items() if number}
-    assert found == {"demo-1.0-py3-none-any.whl": 2, "plain.bin": 3}
+    assert counts(tmp_path / "var") == {("proxy", WHEEL): 2, ("proxy", "plain.bin"): 3}
 
 
 def test_two_workers_add_up(tmp_path: Path) -> None:
@@ -117,7 +129,7 @@ def test_two_workers_add_up(tmp_path: Path) -> None:
             for _ in range(times):
                 assert line.ask("/generic/main/pkg/a.bin") == (200, b"12345")
         server.stop()
-        assert counts(tmp_path / "var") == {HOSTED: 50}
+        assert counts(tmp_path / "var") == {("local", "a.bin"): 50}
 
 
 def test_the_api_tells_counts_of_the_file_that_is_shown(tmp_path: Path) -> None:
