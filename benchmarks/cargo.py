@@ -63,7 +63,7 @@ def index(folder: Path, seconds: float, rounds: int) -> Iterator[Row]:
             print("left out: nginx is not installed", file=sys.stderr)
         for page in pages():
             yield from beside_nginx(server, other, page, seconds, rounds)
-        yield not_modified(server, seconds, rounds)
+        yield from not_modified(server, seconds, rounds)
 
 
 def pages() -> Iterator[Case]:
@@ -95,18 +95,18 @@ def beside_nginx(server: Running, other: Static | None, page: Case, seconds: flo
     yield beside(PART, f"{title}, processor", COST, mine.cost, theirs.cost, "nginx")
 
 
-def not_modified(server: Running, seconds: float, rounds: int) -> Row:
+def not_modified(server: Running, seconds: float, rounds: int) -> Iterator[Row]:
     """304, which is to cost no more than the index file itself."""
     page = next(pages())
-    answer = warm(server, page)
-    known = dict(page.headers) | {"If-None-Match": answer.header("etag") or ""}
+    known = dict(page.headers) | {"If-None-Match": warm(server, page).header("etag") or ""}
     if server.ask(page.path, headers=known).status != 304:
         raise RuntimeError("the validator of the index file was not known again")
-    url = server.url + page.path[1:]
-    taken = columns(rounds, partial(rate, url, known, seconds), partial(rate, url, page.headers, seconds))
+    url, pid, title, name = server.url + page.path[1:], server.process.pid, "not modified (304)", "our small index file"
+    mine, theirs = Target(url, known, seconds, pid), Target(url, page.headers, seconds, pid)
+    taken = columns(rounds, mine, theirs)
     medians = (statistics.median(taken[0]), statistics.median(taken[1]))
-    title = "not modified (304)"
-    return spread(at_least(PART, title, UNIT, *medians, "our small index file", 1), *taken)
+    yield spread(at_least(PART, title, UNIT, *medians, name, 1), *taken)
+    yield beside(PART, f"{title}, processor", COST, mine.cost, theirs.cost, name)
 
 
 def path_of(name: str) -> str:

@@ -63,7 +63,10 @@ def side(name: str, index: str, token: str) -> Side:
 
 
 def provide() -> Path | None:
-    """Kellnr's program, built when first asked for; None when it cannot be, and standard error says why."""
+    """Kellnr's program: the one that is installed here, else one that is built when first asked for; None when it
+    cannot be, and standard error says why."""
+    if installed := shutil.which(NAME):
+        return Path(installed)
     home = TOOLS / f"bench-{NAME}"
     program, done, wanted = home / "bin" / NAME, home / "done", " ".join(WANTED)
     if done.is_file() and done.read_text() == wanted and program.is_file():
@@ -102,6 +105,8 @@ def kellnr(program: Path, folder: Path) -> Iterator[Side]:
         KELLNR_LOCAL__PORT=str(port),
         KELLNR_ORIGIN__PORT=str(port),
         KELLNR_SETUP__ADMIN_TOKEN=TOKEN,
+        KELLNR_PROXY__ENABLED="false",
+        KELLNR_DOCS__ENABLED="false",
         KELLNR_LOG__LEVEL="error",
     )
     with serving([str(program), "start"], folder, f"http://127.0.0.1:{port}/", env) as url:
