@@ -176,3 +176,23 @@ def test_5_a_package_s_name_in_every_spelling(spelled: str, normal: str) -> None
     assert FORMAT.normalise(spelled) == names.normal(spelled) == normal
     assert keys.page(spelled).name == keys.crate(spelled, "1.0.0").name == normal
     assert keys.page(spelled).scope == keys.crate(spelled, "1.0.0").scope == spelled.lower()
+
+
+@pytest.mark.parametrize(
+    ("lower", "found"),
+    [
+        ("demo", ["demo"]),
+        ("a_b", ["a_b", "a-b"]),
+        ("a-b_c", ["a-b_c", "a-b-c", "a_b-c", "a_b_c"]),
+        ("-a", ["-a", "_a"]),
+        (
+            "a-b-c-d",
+            ["".join((*"a", one, *"b", two, *"c", three, *"d")) for one in "-_" for two in "-_" for three in "-_"],
+        ),
+        ("a-b_c-d-e", ["a-b_c-d-e", "a-b-c-d-e", "a_b_c_d_e"]),
+    ],
+)
+def test_6_spellings_that_may_be_taken_for_one_another(lower: str, found: list[str]) -> None:
+    assert names.spellings(lower) == found
+    assert {names.normal(each) for each in found} == {names.normal(lower)}
+    assert len(names.spellings("-_" * 32)) == 3

@@ -86,7 +86,8 @@ class Cargo:
         return [keys.page(scope)] if scope and scope != keys.CONFIG else []
 
     def touches(self, entry: Entry) -> Sequence[Touch]:
-        return [Touch(entry.scope)]
+        """Its own index file, and those that a group may have of the name in other spellings, which are hidden now."""
+        return [Touch(lower) for lower in names.spellings(entry.scope)]
 
     def withheld(self, properties: Mapping[str, str]) -> str | None:
         return None

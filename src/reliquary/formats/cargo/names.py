@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 
 from reliquary.errors import Malformed
 
 LONGEST = 64
 """Characters of a new crate's name."""
 
+FEW = 3
+"""Separators in a name of which every spelling is thought of."""
+
+_SEPARATOR = re.compile("[-_]")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _NEW = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _DEVICES = frozenset(
@@ -43,6 +48,16 @@ def check_new(name: str) -> None:
 def normal(name: str) -> str:
     """The form in which names are told apart: neither case nor ``-`` against ``_`` makes two of one."""
     return name.lower().replace("_", "-")
+
+
+def spellings(lower: str) -> list[str]:
+    """Names of index files that differ from this one by ``-`` against ``_`` alone, itself first; of one with many
+    separators the two in which they are all the same."""
+    parts = _SEPARATOR.split(lower)
+    count = len(parts) - 1
+    sets = product("-_", repeat=count) if count <= FEW else (("-",) * count, ("_",) * count)
+    made = ("".join(f"{part}{sign}" for part, sign in zip(parts, (*signs, ""), strict=True)) for signs in sets)
+    return list(dict.fromkeys((lower, *made)))
 
 
 def folder(name: str) -> str:

@@ -143,8 +143,7 @@ async def _check_name(shelf: Shelf, name: str) -> list[str]:
             raise _spelled_otherwise(name, known)
         return []
     hidden = False
-    lower = name.lower()
-    for spelled in dict.fromkeys((lower, lower.replace("_", "-"), lower.replace("-", "_"))):
+    for spelled in names.spellings(name.lower()):
         for facts in await shelf.elsewhere(spelled):
             known = facts.get("name", name)
             if known != name:
