@@ -16,7 +16,7 @@ from tests.clients.cargo.samples import Crate, Dep, lay, workspace
 from tests.clients.cargo.tools import Cargo, Home, toolchain, versions
 from tests.clients.cargo.upstream import FORMS, Registry, registry
 from tests.clients.cargo.world import KINDS, NAME, World, config, fetched, locked, other, project, series, used
-from tests.running import Running, free_port, running, start
+from tests.running import Running, basic, free_port, running, start
 
 pytestmark = [pytest.mark.client, pytest.mark.matrix]
 
@@ -91,14 +91,13 @@ def test_crates_one_by_one_with_other_cargos(version: str, world: World, tmp_pat
         assert fetched(reader, program) == {crate.name: crate.version for crate in crates}
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_every_worker_knows_what_was_published(version: str, tmp_path: Path) -> None:
+def test_every_worker_knows_what_was_published(tmp_path: Path) -> None:
     crates = workspace("shared")
     with registry() as played:
         settings = f"workers = 2\n{config(played.url)}"
         with running(tmp_path / "server" / "var", config=settings) as server:
             world = World(server, played)
-            author = world.cargo(tmp_path / "author", version=version, token=True)
+            author = world.cargo(tmp_path / "author", version=VERSIONS[-1], token=True)
             folder = lay(crates, tmp_path / "workspace", NAME)
             for crate in crates:
                 said = author.run("publish", "--no-verify", *TO, "-p", crate.name, cwd=folder).output
@@ -250,22 +249,56 @@ def test_a_lock_file_fills_an_empty_server(version: str, tmp_path: Path) -> None
         assert not any("authorization" in headers for headers in played.headers.values())
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_what_is_here_installs_without_the_upstream(version: str, tmp_path: Path) -> None:
+def test_what_is_here_installs_without_the_upstream(tmp_path: Path) -> None:
     crate, port = Crate("kept", "1.1.0"), free_port()
     with registry() as played:
         played.offer(crate)
         with empty(tmp_path / "var", port, played) as server:
             urls = {NAME: f"{server.url}cargo/main/"}
-            first = Cargo(toolchain(version), Home(tmp_path / "first"), urls)
+            first = Cargo(toolchain(), Home(tmp_path / "first"), urls)
             assert fetched(first, project(tmp_path / "one", Dep("kept"))) == {"kept": "1.1.0"}
     # The upstream has gone; the server starts anew, and everything it shows is older than it allows.
-    server = start(tmp_path / "var", config=config(played.url) + "", port=port, env={"RELIQUARY_PAGE_LIFE": "0"})
+    server = start(tmp_path / "var", config=config(played.url), port=port, env={"RELIQUARY_PAGE_LIFE": "0"})
     try:
-        second = Cargo(toolchain(version), Home(tmp_path / "second"), urls)
+        second = Cargo(toolchain(), Home(tmp_path / "second"), urls)
         assert fetched(second, project(tmp_path / "two", Dep("kept"))) == {"kept": "1.1.0"}
     finally:
         server.stop()
+
+
+def test_credentials_for_an_upstream_go_to_it_alone(tmp_path: Path) -> None:
+    crate, known = Crate("entrusted"), basic("team", "s3cret")
+    with registry(token=known) as played, registry() as storage:
+        played.offer(crate)
+        storage.offer(crate)
+        played.moved = storage.url
+        told = f'{{ url = "{played.url}", username = "team", password = "s3cret" }}'
+        settings = f'upstreams = {{ cargo = [{told}], npm = "none", pypi = "none" }}'
+        with running(tmp_path / "server" / "var", config=settings) as server:
+            cargo = Cargo(toolchain(), Home(tmp_path / "home"), {NAME: f"{server.url}cargo/main/"})
+            assert fetched(cargo, project(tmp_path / "project", Dep(crate.name))) == {crate.name: "1.0.0"}
+        assert played.headers[played.file_path(crate)]["authorization"] == known
+        assert "authorization" not in storage.headers[storage.file_path(crate)]
+
+
+def test_a_server_behind_a_closed_server(world: World, tmp_path: Path) -> None:
+    own, public = Crate("inner-own", deps=(Dep("inner-public"),)), Crate("inner-public", "1.2.0+x")
+    world.publish(own, closed=True)
+    world.played.offer(public)
+    inner = world.url("group", closed=True)
+    told = f'{{ url = "{inner}", username = "__token__", password = "{world.server.token}" }}'
+    settings = f'upstreams = {{ cargo = [{told}], npm = "none", pypi = "none" }}'
+    with running(tmp_path / "outer" / "var", config=settings) as outer:
+        cargo = Cargo(toolchain(), Home(tmp_path / "home"), {NAME: f"{outer.url}cargo/main/"})
+        folder = project(tmp_path / "project", Dep(own.name))
+        assert fetched(cargo, folder) == {own.name: "1.0.0", public.name: public.version}
+        assert used(cargo, folder) == [own.marker, public.marker]
+        assert f'{own.name} = "1.0.0"' in cargo.run("search", own.name, *TO).output
+        inside, outside = (
+            world.ask("GET", "group", "in/ne/inner-own", closed=True),
+            outer.ask("/cargo/main/in/ne/inner-own"),
+        )
+        assert outside.body == inside.body
 
 
 def test_many_cargos_at_once_ask_the_upstream_once(world: World, tmp_path: Path) -> None:
@@ -297,14 +330,47 @@ def test_a_large_crate(world: World, tmp_path: Path) -> None:
     shutil.rmtree(reader.folder)
 
 
+def nightly() -> str:
+    """The version of a nightly cargo, which alone does what is not settled yet."""
+    found = next((version for version in VERSIONS if "nightly" in version), None)
+    if found is None:
+        pytest.skip("no nightly cargo is on this machine")
+    return found
+
+
+def test_what_is_not_settled_yet_is_kept(world: World, tmp_path: Path) -> None:
+    """cargo.md, edge case 26; whether a dependency is public, cargo itself does not send."""
+    author = world.cargo(tmp_path / "author", version=nightly(), token=True)
+    for crate in (Crate("novel-leaf"), Crate("novel-tool", command=True)):
+        author.run("publish", "--no-verify", *TO, cwd=crate.write(tmp_path / crate.name, NAME))
+    folder = Crate("novel-tree").write(tmp_path / "novel-tree", NAME)
+    manifest = folder / "Cargo.toml"
+    about = manifest.read_text().replace("[features]", "")
+    leaf = f'novel-leaf = {{ version = "1", registry = "{NAME}", public = true }}'
+    artifact = 'artifact = ["bin:novel-tool"], lib = true, target = "target"'
+    tool = f'novel-tool = {{ version = "1", registry = "{NAME}", {artifact} }}'
+    lines = ['cargo-features = ["public-dependency"]', about, "[dependencies]", leaf, "[build-dependencies]", tool]
+    manifest.write_text("\n".join([*lines, ""]))
+    (folder / "build.rs").write_text("fn main() {}\n")
+    author.run("publish", "--no-verify", "-Zbindeps", *TO, cwd=folder)
+    (line,) = world.lines("novel-tree")
+    deps = {dep["name"]: dep for dep in line["deps"]}
+    assert line["v"] == 3
+    assert deps["novel-tool"]["artifact"] == ["bin:novel-tool"]
+    assert deps["novel-tool"]["lib"] is True
+    assert deps["novel-tool"]["bindep_target"] == "target"
+    program = project(tmp_path / "project", Dep("novel-tree"))
+    author.run("fetch", "-Zbindeps", cwd=program)
+    assert {name: version for name, (version, _) in locked(program).items()} == dict.fromkeys(
+        ("novel-leaf", "novel-tool", "novel-tree"), "1.0.0"
+    )
+
+
 @pytest.mark.parametrize("kind", ["hosted", "proxy", "group"])
 def test_times_of_publication_are_told(kind: str, world: World, tmp_path: Path) -> None:
     """A nightly cargo resolves as of a moment; every version needs its ``pubtime`` for that."""
-    nightly = next((version for version in VERSIONS if "nightly" in version), None)
-    if nightly is None:
-        pytest.skip("no nightly cargo is on this machine")
     name = f"dated-{kind}"
-    cargo = world.cargo(tmp_path / "home", kind, version=nightly)
+    cargo = world.cargo(tmp_path / "home", kind, version=nightly())
     folder = project(tmp_path / "project", Dep(name))
     at = ("generate-lockfile", "-Zunstable-options", "--publish-time")
     if kind == "hosted":
