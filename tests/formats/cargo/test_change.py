@@ -121,7 +121,7 @@ def test_48_a_deleted_version_is_gone_for_good(server: Running, at: str) -> None
     for version in ("2.0.0", "2.0.0+x"):
         answer = publish(server, name, version, made=crate(name, version, files={"other": b""}), to=at)
         assert answer.status == 409, version
-        assert said(answer)
+        assert "was deleted" in said(answer)
     assert versions(server, name) == ["1.0.0"]
     assert publish(server, name, "2.0.1").status == 200
 
@@ -133,12 +133,11 @@ def test_48_a_crate_without_versions_is_no_crate(server: Running) -> None:
         for at in ("local", "main"):
             assert server.ask(f"/cargo/{at}/{path}").status == 404, path
     assert hit(server, "All-Gone") == []
-    for name in ("All-Gone", "all-gone", "all_gone"):
-        answer = publish(server, name, made=crate(name, files={"other": b""}))
-        assert answer.status == 409, name
-        assert index(server, name).status == 404
-    assert publish(server, "All-Gone", "1.0.1").status == 200
-    assert hit(server, "All-Gone") == ["1.0.1"]
+    answer = publish(server, "All-Gone", made=crate("All-Gone", files={"other": b""}))
+    assert (answer.status, index(server, "All-Gone").status) == (409, 404)
+    # Nothing is left that a lock file could mean: the name may be spelled anew.
+    assert publish(server, "all_gone", "1.0.1").status == 200
+    assert (hit(server, "all_gone"), index(server, "All-Gone").status) == (["1.0.1"], 404)
 
 
 @pytest.mark.parametrize("name", ["api-crate", "Api_Crate2"])

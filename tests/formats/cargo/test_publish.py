@@ -398,6 +398,8 @@ def test_5_spellings_sent_at_once(server: Running, numbers: tuple[str, str, str]
     assert shown(server, name) == [(version, name)]
     (hit,) = json.loads(server.ask(f"/cargo/local/api/v1/crates?q={name}").body)["crates"]
     assert (hit["name"], hit["max_version"]) == (name, version)
+    for number in {each[1] for each in sent} - {version}:
+        assert publish(server, name, number).status == 200, "what lost leaves nothing in the way"
 
 
 def test_yanks_while_others_publish(server: Running) -> None:

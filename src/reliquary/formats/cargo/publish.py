@@ -94,9 +94,9 @@ async def _publish(
         key=keys.crate_key(crate.name, crate.version),
         name=names.normal(crate.name),
         version=crate.version,
-        # One name for all builds and spellings of a version, so that of two sent at once only one gets in, and none
-        # comes back in the place of one that was deleted.
-        filename=names.crate_file(names.normal(crate.name), str(version)),
+        # One name for all builds of a version, so that of two sent at once only one gets in. It is told apart by its
+        # spelling: where another spelling came at once, what that leaves behind must not stand in this one's way.
+        filename=names.crate_file(crate.name, str(version)),
         scope=crate.name.lower(),
         published=published,
         data={
@@ -113,7 +113,7 @@ async def _publish(
     try:
         new = await shelf.add(additions, properties=facts, defaults={"name": crate.name, "created": now, **people})
     except AlreadyThere as error:
-        raise _taken(crate) from error
+        raise await _refusal(shelf, crate) from error
     if not new:
         raise _taken(crate)
     known = (await change.settle(shelf, entry.name)).get("name")
@@ -132,6 +132,16 @@ def _identity(version: str) -> str:
 
 def _taken(crate: inspect.Crate) -> AlreadyThere:
     return AlreadyThere(f"crate version `{crate.version}` is already uploaded")
+
+
+async def _refusal(shelf: Shelf, crate: inspect.Crate) -> AlreadyThere:
+    """Why a version that was not seen before did not get in: another came at once, or one was deleted."""
+    own = _identity(crate.version)
+    if any(_identity(entry.version) == own for entry in await shelf.entries(crate.name.lower())):
+        return _taken(crate)
+    return AlreadyThere(
+        f"crate version `{crate.version}` was deleted, and its number does not come back; publish another"
+    )
 
 
 async def _check_name(shelf: Shelf, name: str) -> list[str]:
