@@ -92,6 +92,20 @@ def test_info_and_search(kind: str, world: World, tmp_path: Path) -> None:
     assert "license: MIT" in told
 
 
+def test_search_tells_how_many_there_are(world: World, tmp_path: Path) -> None:
+    world.publish(*(Crate(f"plenty-own-{number}") for number in range(3)))
+    world.played.offer(*(Crate(f"plenty-{number}") for number in range(9)))
+    cargo = world.cargo(tmp_path / "home")
+    few = cargo.run("search", "plenty", "--limit", "4", "--registry", NAME).output
+    lines = [line.split(" = ")[0] for line in few.splitlines() if " = " in line]
+    assert len(lines) == 4
+    assert set(lines[:3]) == {"plenty-own-0", "plenty-own-1", "plenty-own-2"}, few
+    assert "and 8 crates more" in few, few
+    every = cargo.run("search", "plenty", "--limit", "100", "--registry", NAME).output
+    names = [line.split(" = ")[0] for line in every.splitlines() if " = " in line]
+    assert len(names) == len(set(names)) == 12, every
+
+
 @pytest.mark.parametrize("kind", MOSTLY_GROUP)
 def test_install_a_program(kind: str, world: World, tmp_path: Path) -> None:
     leaf, tool = Crate(f"cog-{kind}", "1.1.0"), f"tool-{kind}"

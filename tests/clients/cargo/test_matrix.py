@@ -330,6 +330,21 @@ def test_a_large_crate(world: World, tmp_path: Path) -> None:
     shutil.rmtree(reader.folder)
 
 
+def test_a_crate_that_is_too_large_is_refused_in_words(tmp_path: Path) -> None:
+    with registry() as played:
+        settings = f'upload_limit = "64 KiB"\n{config(played.url)}'
+        with running(tmp_path / "server" / "var", config=settings) as server:
+            world = World(server, played)
+            folder = Crate("too-large").write(tmp_path / "too-large")
+            (folder / "noise.bin").write_bytes(random.Random(8).randbytes(3_000_000))
+            for version in VERSIONS:
+                author = world.cargo(tmp_path / version, version=version, token=True)
+                said = author.run("publish", "--no-verify", *TO, cwd=folder, fails=True).output
+                assert "(status 413 " in said, said
+                assert "65536" in said.partition("413")[2], said
+            assert world.lines("too-large") == []
+
+
 def nightly() -> str:
     """The version of a nightly cargo, which alone does what is not settled yet."""
     found = next((version for version in VERSIONS if "nightly" in version), None)

@@ -149,6 +149,18 @@ def test_a_proxy_takes_no_crates(world: World, tmp_path: Path) -> None:
     assert world.lines("to-a-proxy") == []
 
 
+@pytest.mark.parametrize(("name", "words"), [("n" * 65, "64"), ("con", "con"), ("9-lives", "9-lives")])
+def test_names_that_cannot_be_are_refused_in_words(name: str, words: str, world: World, tmp_path: Path) -> None:
+    answer = world.ask("PUT", "hosted", "api/v1/crates/new", body=Crate(name).body())
+    assert 400 <= answer.status < 500
+    (error,) = json.loads(answer.body)["errors"]
+    assert words in error["detail"], error
+    if words == "64":  # cargo itself refuses the others
+        author = world.cargo(tmp_path / "author", token=True)
+        said = publish(author, Crate(name), tmp_path, fails=True)
+        assert error["detail"] in " ".join(said.split()), said
+
+
 def test_yanked_versions_are_avoided_but_stay(world: World, tmp_path: Path) -> None:
     world.publish(*series("yanked", "1.0.0", "1.0.1"))
     author = world.cargo(tmp_path / "author", token=True)
@@ -198,8 +210,11 @@ def test_owners_come_and_go(world: World, tmp_path: Path) -> None:
     assert {"admin", "bob"} <= set(listed())
     said = author.run("owner", "--add", "nobody-at-all", "owned", *TO, fails=True).output
     assert "nobody-at-all" in said, said
-    author.run("owner", "--remove", "bob", "owned", *TO)
+    author.run("owner", "--add", "forge:acme:builders", "owned", *TO)
+    assert {"admin", "bob", "forge:acme:builders"} <= set(listed())
+    author.run("owner", "--remove", "bob", "--remove", "forge:acme:builders", "owned", *TO)
     assert "bob" not in listed()
+    assert "forge:acme:builders" not in listed()
     said = author.run("owner", "--remove", "admin", "owned", *TO, fails=True).output
     assert "owner" in said.partition("error")[2], said
     assert "admin" in listed()
