@@ -45,7 +45,7 @@ def module_zip(
     version: str = "v1.0.0",
     *,
     files: Mapping[str, bytes] = FILES,
-    mod: bytes | None | EllipsisType = ...,
+    mod: bytes | EllipsisType | None = ...,
     prefix: str | None = None,
     stored: bool = False,
 ) -> bytes:
