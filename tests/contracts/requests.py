@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.formats.cargo.artefacts import crate, line
 from tests.formats.npm.artefacts import packument, tarball
 from tests.formats.pypi.artefacts import sdist, wheel
 from tests.running import Answer, Running, running
 from tests.upstreams import Upstream, playing
 
 KINDS = ("hosted", "proxy", "group")
-FORMATS = ("pypi", "generic", "npm")
+FORMATS = ("pypi", "generic", "npm", "cargo")
 WHEEL = "demo-1.0-py3-none-any.whl"
 SDIST = "demo-1.0.tar.gz"
-FIRST = {"pypi": "text/html", "generic": "text/html", "npm": "application/json"}
+FIRST = {"pypi": "text/html", "generic": "text/html", "npm": "application/json", "cargo": "text/plain"}
 """The media type of a page for clients that name none."""
 OTHER = {
     "pypi": "application/vnd.pypi.simple.v1+json",
     "generic": "application/json",
     "npm": "application/vnd.npm.install-v1+json",
 }
-"""A further one."""
+"""A further one, where the format has one."""
 NAMES = {"hosted": "local", "proxy": "upstream", "group": "main"}
 FAR_PAST, FAR_FUTURE = "Thu, 01 Jan 1998 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"
 
@@ -46,8 +48,9 @@ class Place:
     @property
     def small_page(self) -> str:
         """A page that no coding would shorten."""
-        if self.format == "npm":
-            return f"{self.root}{'tiny' if self.kind == 'proxy' else 'little'}"
+        name = "tiny" if self.kind == "proxy" else "little"
+        if self.format in ("npm", "cargo"):
+            return self.root + (name if self.format == "npm" else indexed(name))
         return self.root + ("simple/" if self.format == "pypi" else "")
 
 
@@ -192,6 +195,9 @@ def place(format: str, kind: str) -> Place:
         file = f"{root}{name}/-/{name}-1.0.0.tgz"
         missing = f"{root}{name}/-/{name}-99.0.0.tgz"
         return Place(format, kind, root, file, root + name, packed(name), missing, f"{root}nobody")
+    if format == "cargo":
+        file, missing = (f"{root}api/v1/crates/{name}/{version}/download" for version in ("1.0.0", "99.0.0"))
+        return Place(format, kind, root, file, root + indexed(name), boxed(name), missing, root + indexed("nobody"))
     body = archive(name)
     digest = hashlib.sha256(body).hexdigest()
     file = f"{root}files/{name}/{digest}/{name}-1.0.tar.gz"
@@ -220,6 +226,17 @@ def packed(name: str, version: str = "1.0.0") -> bytes:
     return tarball(name, version, members={"data.bin": blob(name, 900)})
 
 
+def boxed(name: str, version: str = "1.0.0") -> bytes:
+    """A crate's archive of some hundred bytes."""
+    return crate(name, version, files={"data.bin": blob(name, 900)})
+
+
+def indexed(name: str) -> str:
+    """The path of a crate's index file."""
+    folders = {1: "1", 2: "2", 3: f"3/{name[:1]}"}.get(len(name), f"{name[:2]}/{name[2:4]}")
+    return f"{folders}/{name}".lower()
+
+
 def simple(name: str, files: Mapping[str, bytes]) -> bytes:
     """An upstream's project page."""
     rows = "".join(
@@ -236,13 +253,14 @@ def autoindex(folder: str, names: list[str]) -> bytes:
 
 
 def lay(upstream: Upstream, name: str, versions: int = 1) -> None:
-    """Put a project with that many versions, and its files, at an upstream, for pypi and npm."""
+    """Put a project with that many versions, and its files, at an upstream, for pypi, npm and cargo."""
     files = {f"{name}-{at}.0.tar.gz": archive(name, f"{at}.0") for at in range(1, versions + 1)}
     upstream.put(f"/simple/{name}/", simple(name, files), content_type="text/html")
     for file, body in files.items():
         upstream.put(f"/files/{file}", body)
     tarballs = {f"{at}.0.0": packed(name, f"{at}.0.0") for at in range(1, versions + 1)}
     lay_packument(upstream, name, tarballs)
+    lay_index(upstream, name, {f"{at}.0.0": boxed(name, f"{at}.0.0") for at in range(1, versions + 1)})
 
 
 def lay_packument(upstream: Upstream, name: str, tarballs: Mapping[str, bytes]) -> None:
@@ -253,9 +271,22 @@ def lay_packument(upstream: Upstream, name: str, tarballs: Mapping[str, bytes]) 
         upstream.put(f"/registry/{name}/-/{name}-{version}.tgz", tgz)
 
 
+def lay_index(upstream: Upstream, name: str, archives: Mapping[str, bytes], **more: object) -> None:
+    """Put a crate, by version, at an upstream, with the ``config.json`` that says where archives are; ``more`` are
+    further members of each line."""
+    lines = [
+        json.dumps(line(name, version, hashlib.sha256(body).hexdigest(), **more)) for version, body in archives.items()
+    ]
+    told = json.dumps({"dl": f"{upstream.url}crates"}).encode()
+    upstream.put("/index/config.json", told, content_type="application/json")
+    upstream.put(f"/index/{indexed(name)}", "".join(f"{each}\n" for each in lines).encode(), content_type="text/plain")
+    for version, body in archives.items():
+        upstream.put(f"/crates/{name}/{version}/download", body)
+
+
 def config(upstream: Upstream, more: str = "") -> str:
     """Settings that point every format at an upstream."""
-    places = {"pypi": "simple/", "generic": "plain/", "npm": "registry/"}
+    places = {"pypi": "simple/", "generic": "plain/", "npm": "registry/", "cargo": "index/"}
     named = ", ".join(f'{format} = "{upstream.url}{path}"' for format, path in places.items())
     return f"upstreams = {{ {named} }}\n{more}"
 
@@ -269,6 +300,7 @@ def town(folder: Path, more: str = "") -> Iterator[tuple[Running, Upstream]]:
     with playing() as upstream:
         lay(upstream, "outer", 12)
         lay_packument(upstream, "tiny", {"1.0.0": packed("tiny")})
+        lay_index(upstream, "tiny", {"1.0.0": boxed("tiny")})
         root = b'<html><body><a href="outer/">outer</a></body></html>'
         upstream.put("/simple/", root, content_type="text/html")
         names = ["x.tar.gz", *(f"{at}.bin" for at in range(12))]
@@ -288,9 +320,11 @@ def fill(server: Running) -> None:
         assert answer.status == 201, answer.reason
         assert server.put(f"/generic/local/near/{at}.bin", b"x").status == 201
         assert server.put(f"/npm/local/demo-{at}.0.0.tgz", packed("demo", f"{at}.0.0")).status == 201
+        assert server.put(f"/cargo/local/demo-{at}.0.0.crate", boxed("demo", f"{at}.0.0")).status == 201
     assert server.put(f"/pypi/local/{WHEEL}", built("demo")).status == 201
     assert server.put("/generic/local/near/x.tar.gz", blob("near")).status == 201
     assert server.put("/npm/local/little-1.0.0.tgz", packed("little")).status == 201
+    assert server.put("/cargo/local/little-1.0.0.crate", boxed("little")).status == 201
 
 
 def steady(answer: Answer) -> list[tuple[str, str]]:

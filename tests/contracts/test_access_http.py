@@ -22,8 +22,10 @@ from tests.contracts.requests import (
     FORMATS,
     WHEEL,
     archive,
+    boxed,
     built,
     config,
+    indexed,
     lay,
     nothing_inside,
     packed,
@@ -156,11 +158,24 @@ def _fill(server: Running) -> None:
         assert server.put(f"/pypi/{name}/{project}-1.0.tar.gz", archive(project)).status == 201
         assert server.put(f"/generic/{name}/{project}/x.bin", project.encode()).status == 201
         assert server.put(f"/npm/{name}/{project}-1.0.0.tgz", packed(project)).status == 201
+        assert server.put(f"/cargo/{name}/{project}-1.0.0.crate", boxed(project)).status == 201
     assert server.put(f"/pypi/closed/{WHEEL}", built("demo")).status == 201
 
 
 def reads(format: str, name: str = "demo") -> list[str]:
-    """Paths of every key kind and query that is got, for a project that is there or made up."""
+    """Paths of every key kind and query that is got, for a project that is there or made up: what lists projects
+    first, then what is of this one."""
+    if format == "cargo":
+        crates = "api/v1/crates"
+        return [
+            crates,
+            indexed(name),
+            f"{crates}/{name}",
+            *(f"{crates}/{name}/{word}" for word in ("versions", "downloads", "reverse_dependencies")),
+            *(f"{crates}/{name}/{word}" for word in ("owners", "owner_user", "owner_team")),
+            f"{crates}/{name}/1.0.0",
+            *(f"{crates}/{name}/1.0.0/{word}" for word in ("dependencies", "readme", "download")),
+        ]
     if format == "generic":
         return ["", f"{name}/", f"{name}/?format=json", f"{name}/x.bin"]
     if format == "npm":
@@ -192,6 +207,18 @@ def reads(format: str, name: str = "demo") -> list[str]:
 
 def writes(format: str, name: str = "demo") -> list[tuple[str, str]]:
     """Every verb, and every query that is posted."""
+    if format == "cargo":
+        return [
+            ("PUT", "api/v1/crates/new"),
+            ("PUT", f"{name}-2.0.0.crate"),
+            ("DELETE", f"api/v1/crates/{name}/1.0.0/yank"),
+            ("PUT", f"api/v1/crates/{name}/1.0.0/unyank"),
+            ("PUT", f"api/v1/crates/{name}/owners"),
+            ("DELETE", f"api/v1/crates/{name}/owners"),
+            ("PUT", f"manage/{name}/1.0.0/yank"),
+            ("DELETE", f"manage/{name}/1.0.0/yank"),
+            ("DELETE", f"manage/{name}/1.0.0"),
+        ]
     if format == "generic":
         return [("PUT", f"{name}/new.bin"), ("DELETE", f"{name}/x.bin")]
     if format == "npm":
@@ -231,7 +258,8 @@ def writes(format: str, name: str = "demo") -> list[tuple[str, str]]:
 
 
 def samples(format: str, name: str = "demo") -> list[tuple[str, str]]:
-    gets = [(method, path) for path in reads(format, name) for method in ("GET", "HEAD")]
+    of_all = ["", "config.json"] if format == "cargo" else []
+    gets = [(method, path) for path in [*of_all, *reads(format, name)] for method in ("GET", "HEAD")]
     return [*gets, *writes(format, name), ("OPTIONS", reads(format, name)[-1])]
 
 
@@ -244,7 +272,7 @@ def _challenged(answer: Answer) -> None:
     assert answer.status == 401
     challenges = (answer.header("www-authenticate") or "").split(", ")
     assert challenges[-1].startswith("Basic realm=")
-    assert all(each.startswith(("Basic realm=", "Bearer realm=")) for each in challenges)
+    assert all(each.startswith(("Basic realm=", "Bearer realm=", "Cargo login_url=")) for each in challenges)
     assert b"one-time pass" not in answer.body.lower()  # npm would ask people for one
     assert answer.header("cache-control") == "no-store"
     assert nothing_inside(answer)
@@ -328,6 +356,8 @@ def _publish(town: Town, format: str, name: str, token: str, at: int, project: s
         path, body = f"/generic/{name}/{project}/{token}-{at}", b"x"
     elif format == "npm":
         path, body = f"/npm/{name}/{project}-{at}.0.0.tgz", packed(project, f"{at}.0.0")
+    elif format == "cargo":
+        path, body = f"/cargo/{name}/{project}-{at}.0.0.crate", boxed(project, f"{at}.0.0")
     else:
         path, body = f"/pypi/{name}/{project}-{at}.0.tar.gz", archive(project, f"{at}.0")
     return town.server.ask(path, method="PUT", body=body, token=town.tokens[token]).status
@@ -340,6 +370,7 @@ def _victim(town: Town, format: str, token: str) -> str:
         "generic": (f"demo/{name}", b"x", f"demo/{name}"),
         "pypi": (f"{name}-1.0.tar.gz", archive(name), f"manage/{name}/1.0"),
         "npm": (f"{name}-1.0.0.tgz", packed(name), f"{name}/-rev/1-x"),
+        "cargo": (f"{name}-1.0.0.crate", boxed(name), f"manage/{name}/1.0.0"),
     }[format]
     assert town.server.put(f"/{format}/closed/{there}", body).status == 201
     return f"/{format}/closed/{gone}"
@@ -377,6 +408,39 @@ def test_line_6_verbs_of_pypi_need_their_own_right(town: Town) -> None:
     assert town.server.ask(status, method="PUT", body=sent, token=town.tokens["all"]).status == 204
 
 
+@pytest.mark.parametrize("name", ["closed", "shut", "inner"])
+def test_cargo_is_told_where_to_log_in(town: Town, name: str) -> None:
+    """cargo.md 9, 10: a token is sent once config.json was 401, and only then; the challenge comes first."""
+    wanted = f'Cargo login_url="{town.server.url}cargo/{name}/me"'
+    for path in ("config.json", indexed("demo"), indexed("nope"), "api/v1/crates/new", "api/v1/crates/demo/owners"):
+        for method in ("GET", "PUT") if "api" in path else ("GET", "HEAD"):
+            challenges = [
+                value
+                for key, value in _ask(town.server, method, f"/cargo/{name}/{path}").headers
+                if key == "www-authenticate"
+            ]
+            assert challenges[0] == wanted and challenges[1].startswith("Basic realm="), path
+    assert b'"auth-required":true' in town.server.ask(f"/cargo/{name}/config.json", token=town.server.token).body
+    assert b'"auth-required":false' in town.server.ask("/cargo/open/config.json", token=town.server.token).body
+    assert town.server.ask(f"/cargo/{name}/me").status == 200
+
+
+def test_cargo_sends_the_bare_token(town: Town) -> None:
+    """cargo.md 11, 12: on index, download, search and API alike; a wrong one is refused on all of them."""
+    for path in ("config.json", *reads("cargo")):
+        for method in ("GET", "HEAD"):
+            there = _ask(town.server, method, f"/cargo/closed/{path}", town.tokens["read"]).status
+            assert there == (404 if path.endswith("/readme") else 200), path
+            _challenged(_ask(town.server, method, f"/cargo/closed/{path}", town.tokens["revoked"]))
+            _challenged(_ask(town.server, method, f"/cargo/open/{path}", "anything"))
+    for method, path in writes("cargo"):
+        for token in (town.tokens["expired"], "anything"):
+            answer = _ask(town.server, method, f"/cargo/open/{path}", token)
+            assert answer.status in (401, 403), path
+            assert b'{"errors":[{"detail":"' in answer.body
+        assert _ask(town.server, method, f"/cargo/closed/{path}", town.tokens["read"]).status == 403
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_package_patterns_bind_publishing(town: Town, format: str) -> None:
     maker = basic("maker", "another pass word")
@@ -385,8 +449,10 @@ def test_package_patterns_bind_publishing(town: Town, format: str) -> None:
             "generic": f"{project}/y.bin",
             "pypi": f"{project}-7.0.tar.gz",
             "npm": f"{project}-7.0.0.tgz",
+            "cargo": f"{project}-7.0.0.crate",
         }[format]
-        body = packed(project, "7.0.0") if format == "npm" else archive(project, "7.0")
+        made = {"npm": packed, "cargo": boxed}.get(format)
+        body = made(project, "7.0.0") if made is not None else archive(project, "7.0")
         answer = town.server.ask(f"/{format}/closed/{path}", method="PUT", body=body, headers={"Authorization": maker})
         assert answer.status == status
         answer = town.server.ask(f"/{format}/open/{path}", method="PUT", body=body, headers={"Authorization": maker})

@@ -18,7 +18,9 @@ from reliquary.cli import init
 from reliquary.formats.base import Call, Format
 from reliquary.settings import load
 from reliquary.types import Action, Actor, RepositorySpec
-from tests.contracts.requests import NONE, WHEEL, archive, built, packed
+from tests.contracts.requests import NONE, WHEEL, archive, boxed, built, indexed, packed
+from tests.formats.cargo.artefacts import body as framed
+from tests.formats.cargo.artefacts import crate, told, toml
 from tests.formats.npm.artefacts import document, published
 from tests.running import basic
 
@@ -33,6 +35,9 @@ UPLOAD = (
     b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\ndemo\r\n--b--\r\n'
 )
 CALL = b"<methodCall><methodName>changelog_last_serial</methodName></methodCall>"
+
+
+READABLE = crate("demo", manifest=toml("demo", "1.0.0", readme="README.md"), files={"README.md": b"# demo"})
 
 
 class Recorder(Access):
@@ -90,6 +95,7 @@ async def opened(folder: Path) -> AsyncIterator[Client]:
             assert (await client.ask("PUT", f"/pypi/local/{path}", body))[0] == 201
         assert (await client.ask("PUT", "/generic/local/near/x.bin", b"x"))[0] == 201
         assert (await client.ask("PUT", "/npm/local/demo-1.0.0.tgz", packed("demo")))[0] == 201
+        assert (await client.ask("PUT", "/cargo/local/demo-1.0.0.crate", READABLE))[0] == 201
         yield client
     finally:
         await app.stop()
@@ -102,12 +108,15 @@ PAGES = [
     "/generic/{}/",
     "/generic/{}/near/",
     "/npm/{}/demo",
+    f"/cargo/{{}}/{indexed('demo')}",
 ]
 FILES = [
     (f"/pypi/{{}}/{SDIST}", "demo"),
     (f"/pypi/{{}}/{SIDECAR}", "demo"),
     ("/generic/{}/near/x.bin", "near/x.bin"),
     ("/npm/{}/demo/-/demo-1.0.0.tgz", "demo"),
+    ("/cargo/{}/api/v1/crates/demo/1.0.0/download", "demo"),
+    ("/cargo/{}/api/v1/crates/demo/1.0.0/readme", "demo"),
 ]
 DUMP = b'{"demo": ["1.0.0"]}'
 QUERIES = [
@@ -126,10 +135,23 @@ QUERIES = [
     ("/npm/{}/", "GET", "-/npm/v1/keys", b"", None, 200),
     ("/npm/{}/", "POST", "-/npm/v1/security/advisories/bulk", DUMP, None, 200),
     ("/npm/{}/", "POST", "-/npm/v1/security/audits", DUMP, None, 200),
+    ("/cargo/{}/", "GET", "", b"", None, 200),
+    ("/cargo/{}/", "GET", "config.json", b"", None, 200),
+    ("/cargo/{}/", "GET", "api/v1/crates?q=demo", b"", None, 200),
+    ("/cargo/{}/", "GET", "api/v1/crates/demo", b"", "demo", 200),
+    ("/cargo/{}/", "GET", "api/v1/crates/demo/versions", b"", "demo", 200),
+    ("/cargo/{}/", "GET", "api/v1/crates/demo/downloads", b"", "demo", 200),
+    ("/cargo/{}/", "GET", "api/v1/crates/demo/reverse_dependencies", b"", "demo", 200),
+    ("/cargo/{}/", "GET", "api/v1/crates/demo/owners", b"", "demo", 200),
+    ("/cargo/{}/", "GET", "api/v1/crates/demo/owner_user", b"", "demo", 200),
+    ("/cargo/{}/", "GET", "api/v1/crates/demo/owner_team", b"", "demo", 200),
+    ("/cargo/{}/", "GET", "api/v1/crates/demo/1.0.0", b"", "demo", 200),
+    ("/cargo/{}/", "GET", "api/v1/crates/demo/1.0.0/dependencies", b"", "demo", 200),
 ]
 OWNERS = b'{"_id": "demo", "maintainers": [{"name": "ann"}]}'
 OPEN = ["-/ping", "-/whoami", "-/npm/v1/user", "-/npm/v1/tokens", "-/user/org.couchdb.user:admin", "-/v1/done/x"]
 """Questions about the asker's account, which need no right to what is in a repository."""
+NEW = framed(told("demo", "2.0.0"), boxed("demo", "2.0.0"))
 DEPRECATED = json.dumps(
     {"name": "demo", "versions": {"1.0.0": {**document()["versions"]["1.0.0"], "deprecated": "old"}}}
 ).encode()
@@ -158,6 +180,15 @@ VERBS = [
     ("/npm/{}/", "DELETE", "demo/-/demo-2.0.0.tgz/-rev/1-x", b"", Action.DELETE, "demo", 200),
     ("/npm/{}/", "DELETE", "manage/demo/3.0.0", b"", Action.DELETE, "demo", 204),
     ("/npm/{}/", "DELETE", "demo/-rev/1-x", b"", Action.DELETE, "demo", 200),
+    ("/cargo/{}/", "PUT", "api/v1/crates/new", NEW, Action.PUBLISH, "demo", 200),
+    ("/cargo/{}/", "PUT", "demo-3.0.0.crate", boxed("demo", "3.0.0"), Action.PUBLISH, "demo", 201),
+    ("/cargo/{}/", "DELETE", "api/v1/crates/demo/1.0.0/yank", b"", Action.PUBLISH, "demo", 200),
+    ("/cargo/{}/", "PUT", "api/v1/crates/demo/1.0.0/unyank", b"", Action.PUBLISH, "demo", 200),
+    ("/cargo/{}/", "PUT", "api/v1/crates/demo/owners", b'{"users": ["admin"]}', Action.PUBLISH, "demo", 200),
+    ("/cargo/{}/", "DELETE", "api/v1/crates/demo/owners", b'{"users": ["ann"]}', Action.PUBLISH, "demo", 404),
+    ("/cargo/{}/", "PUT", "manage/demo/2.0.0/yank", b"old", Action.PUBLISH, "demo", 200),
+    ("/cargo/{}/", "DELETE", "manage/demo/2.0.0/yank", b"", Action.PUBLISH, "demo", 200),
+    ("/cargo/{}/", "DELETE", "manage/demo/2.0.0", b"", Action.DELETE, "demo", 204),
     ("/generic/{}/", "PUT", "near/y.bin", b"y", Action.PUBLISH, "near/y.bin", 201),
     ("/generic/{}/", "DELETE", "near/x.bin", b"", Action.DELETE, "near/x.bin", 204),
 ]
@@ -193,6 +224,10 @@ async def test_questions_about_an_account_ask_for_nothing_here(tmp_path: Path) -
             status, asked = await client.ask("GET", f"/npm/local/{path}")
             assert status in (200, 404), path
             assert set(asked) <= {(Action.READ, "local", None)}, path
+        for method, path in CARGO_ACCOUNTS:
+            status, asked = await client.ask(method, f"/cargo/local/{path}")
+            assert status < 500, path
+            assert set(asked) <= {(Action.READ, "local", None)}, path
 
 
 @pytest.mark.parametrize("name", ["local", "main"])
@@ -216,6 +251,13 @@ ACCOUNTS = [
     ("POST", "-/v1/login"),
 ]
 """Calls of npm that are about the asker; what they do is tested in tests/formats/npm/test_accounts.py."""
+CARGO_ACCOUNTS = [
+    ("GET", "me"),
+    ("POST", "me"),
+    ("PUT", "api/v1/trusted_publishing/tokens"),
+    ("DELETE", "api/v1/trusted_publishing/tokens"),
+]
+"""The same of cargo, in tests/formats/cargo/test_login.py."""
 
 
 def _match(format: Format, method: str, address: str) -> object:
@@ -225,26 +267,33 @@ def _match(format: Format, method: str, address: str) -> object:
 
 async def test_every_call_of_a_format_is_among_the_samples(tmp_path: Path) -> None:
     """A new verb or query fails here until it is sampled above."""
-    from reliquary.formats import generic, npm, pypi
+    from reliquary.formats import cargo, generic, npm, pypi
+    from reliquary.formats.cargo import change as cargo_change
+    from reliquary.formats.cargo import config, login, owners
+    from reliquary.formats.cargo import publish as cargo_publish
+    from reliquary.formats.cargo import search as cargo_search
+    from reliquary.formats.cargo import views as cargo_views
     from reliquary.formats.npm import accounts, audit, change, publish, search, signatures, tags, views
 
     asked = [(root, method, path) for root, method, path, *_ in VERBS]
     asked += [(root, method, path) for root, method, path, *_ in QUERIES]
     asked += [("/npm/{}/", method, path) for method, path in ACCOUNTS]
+    asked += [("/cargo/{}/", method, path) for method, path in CARGO_ACCOUNTS]
     seen = {
         match.run
-        for format in (pypi.FORMAT, generic.FORMAT, npm.FORMAT)
+        for format in (pypi.FORMAT, generic.FORMAT, npm.FORMAT, cargo.FORMAT)
         for root, method, path in asked
         if root.startswith(f"/{format.name}/") and isinstance(match := _match(format, method, path), Call)
     }
     modules = [pypi.legacy, pypi.manage, pypi.publish, pypi.rpc, generic.verbs]
     modules += [accounts, audit, change, publish, search, signatures, tags, views]
+    modules += [cargo_change, config, login, owners, cargo_publish, cargo_search, cargo_views]
     known = {
         value
         for module in modules
         for word, value in vars(module).items()
         if getattr(value, "__module__", "") == module.__name__
-        and list(getattr(value, "__annotations__", {})) == ["incoming", "shelf", "return"]
+        and getattr(value, "__annotations__", {}) == {"incoming": "Incoming", "shelf": "Shelf", "return": "Reply"}
         and not word.startswith("_")
     }
     assert known

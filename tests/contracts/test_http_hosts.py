@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contracts.requests import NONE, archive, packed
+from tests.contracts.requests import NONE, archive, boxed, indexed, packed
 from tests.running import Running, running
 
 FORGED = {
@@ -26,6 +26,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with running(tmp_path_factory.mktemp("plain") / "var", config=NONE) as server:
         server.put("/pypi/local/demo-1.0.tar.gz", archive("demo"))
         server.put("/npm/local/demo-1.0.0.tgz", packed("demo"))
+        server.put("/cargo/local/demo-1.0.0.crate", boxed("demo"))
         yield server
 
 
@@ -35,6 +36,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with running(tmp_path_factory.mktemp("behind") / "var", config=NONE + more) as server:
         server.put("/pypi/local/demo-1.0.tar.gz", archive("demo"))
         server.put("/npm/local/demo-1.0.0.tgz", packed("demo"))
+        server.put("/cargo/local/demo-1.0.0.crate", boxed("demo"))
         yield server
 
 
@@ -51,6 +53,20 @@ def test_packuments_point_to_the_host_they_were_asked_at(plain: Running, behind:
         assert tarball_of(plain, {"Host": host, **FORGED}).lower() == f"http://{host}/{rest}".lower()
     told = {"X-Forwarded-Host": "packages.example", "X-Forwarded-Proto": "https", "X-Forwarded-Prefix": "/deep/"}
     assert tarball_of(behind, told) == f"https://packages.example/deep/{rest}"
+
+
+@pytest.mark.parametrize("name", ["local", "main"])
+def test_cargo_finds_archives_at_the_host_it_asked(plain: Running, behind: Running, name: str) -> None:
+    """cargo.md, section 3: config.json has the only addresses; index files are the same at every host."""
+    told = {"X-Forwarded-Host": "packages.example", "X-Forwarded-Proto": "https", "X-Forwarded-Prefix": "/deep/"}
+    bases = [(plain, {"Host": host, **FORGED}, f"http://{host}/") for host in ("one.example", "two.example:8080")]
+    for server, headers, base in [*bases, (behind, told, "https://packages.example/deep/")]:
+        found = json.loads(server.ask(f"/cargo/{name}/config.json", headers=headers).body)
+        assert found["dl"] == f"{base}cargo/{name}/api/v1/crates"
+        assert found["api"] == f"{base}cargo/{name}"
+    pages = [plain.ask(f"/cargo/{name}/{indexed('demo')}", headers=headers) for _, headers, _ in bases]
+    assert pages[0].status == 200 and b"example" not in pages[0].body
+    assert (pages[0].header("etag"), pages[0].body) == (pages[1].header("etag"), pages[1].body)
 
 
 @pytest.mark.parametrize("name", ["local", "main"])
@@ -130,3 +146,8 @@ def test_the_public_url_wins(tmp_path: Path) -> None:
         for name in ("local", "main"):
             wanted = f"https://packages.example/deep/npm/{name}/demo/-/demo-1.0.0.tgz"
             assert tarball_of(server, FORGED | {"Host": "elsewhere.example"}, name) == wanted
+            told = server.ask(f"/cargo/{name}/config.json", headers=FORGED | {"Host": "elsewhere.example"})
+            assert json.loads(told.body)["api"] == f"https://packages.example/deep/cargo/{name}"
+            challenge = f'Cargo login_url="https://packages.example/deep/cargo/{name}/me"'
+            refused = server.ask(f"/cargo/{name}/config.json", headers=FORGED | {"Authorization": "wrong"})
+            assert (refused.header("www-authenticate") or "").startswith(challenge)

@@ -45,7 +45,7 @@ def test_every_spelling_of_a_file_is_the_same_file(server: Running, where: Place
     assert server.ask(where.file).body == where.body
     plain = server.ask(where.file)
     for path in (
-        where.file.replace(".tar", "%2Etar").replace(".tgz", "%2etgz"),
+        where.file.replace(".tar", "%2Etar").replace(".tgz", "%2etgz").replace("/download", "/downl%6Fad"),
         where.file.replace("x.tar", "%78.tar").replace("demo", "d%65mo"),
     ):
         answer = server.ask(path)
@@ -130,11 +130,22 @@ def test_a_folder_has_its_slash(server: Running) -> None:
     assert (answer.status, answer.header("location")) == (301, "/deep/generic/local/?format=json")
 
 
+@pytest.mark.parametrize("format", [format for format in FORMATS if format != "pypi"])
+@pytest.mark.parametrize("name", ["local", "main", "upstream"])
+def test_a_repository_has_its_slash(server: Running, format: str, name: str) -> None:
+    """cargo.md 8: cargo refuses the address of an index without it."""
+    for method in ("GET", "HEAD"):
+        answer = server.ask(f"/{format}/{name}?x=y", method=method)
+        assert (answer.status, answer.header("location")) == (301, f"/deep/{format}/{name}/?x=y")
+    assert server.ask(f"/{format}/{name}/").status == 200
+
+
 def test_writes_are_never_redirected(server: Running) -> None:
     for method, path in (
         ("POST", "/pypi/local/simple/De_Mo"),
         ("PUT", "/pypi/local/simple"),
         ("PUT", "/generic/local"),
+        ("PUT", "/cargo/local"),
     ):
         answer = server.ask(path, method=method, body=b"x", token=server.token)
         assert answer.status in (400, 404, 405)

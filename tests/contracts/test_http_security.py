@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contracts.requests import FORMATS, archive, packed, town
+from tests.contracts.requests import FORMATS, archive, boxed, indexed, packed, town
+from tests.formats.cargo.artefacts import crate
 from tests.formats.npm.artefacts import tarball
 from tests.formats.pypi.artefacts import sdist
 from tests.running import Running
@@ -32,6 +33,9 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, Up
         "/pypi/main/files/",
         "/npm/main/",
         "/npm/main/-/",
+        "/cargo/main/",
+        "/cargo/main/api/v1/crates/",
+        "/cargo/main/de/mo/",
         "/_blobs",
     ],
 )
@@ -76,10 +80,13 @@ def test_line_12_a_name_never_comes_back_with_other_bytes(city: tuple[Running, U
         "pypi": ("/pypi/local/back-1.0.tar.gz", "/pypi/local/manage/back/1.0"),
         "generic": ("/generic/local/back/file", "/generic/local/back/file"),
         "npm": ("/npm/local/back-1.0.0.tgz", "/npm/local/back/-rev/1"),
+        "cargo": ("/cargo/local/back-1.0.0.crate", "/cargo/local/manage/back/1.0.0"),
     }[format]
     body, other = archive("back"), sdist("back", "1.0", members={"back-1.0/other": b"other"})
     if format == "npm":
         body, other = packed("back"), tarball("back", members={"other": b"other"})
+    if format == "cargo":
+        body, other = boxed("back"), crate("back", files={"other": b"other"})
     assert server.put(path, body).status == 201
     assert server.ask(gone, method="DELETE", token=server.token).status == (200 if format == "npm" else 204)
     assert server.put(path, other).status == (403 if format == "npm" else 409)
@@ -90,7 +97,16 @@ def test_line_16_an_answer_for_one_name_is_not_stored_under_another(city: tuple[
     server, upstream = city
     upstream.fault("/simple/alias/", redirect=f"{upstream.url}simple/outer/")
     upstream.fault("/registry/alias", redirect=f"{upstream.url}registry/outer")
+    upstream.fault(f"/index/{indexed('alias')}", redirect=f"{upstream.url}index/{indexed('outer')}")
     try:
+        for path in (
+            indexed("alias"),
+            "api/v1/crates/alias/1.0.0/download",
+            "ou/te/Outer",
+            "Ou/te/outer",
+            "ou/ut/outer",
+        ):
+            assert server.ask(f"/cargo/upstream/{path}").status in (404, 503), path
         page = server.ask("/pypi/upstream/simple/alias/")
         assert page.status in (200, 404, 503)
         assert b"/files/alias/" not in page.body
@@ -102,6 +118,7 @@ def test_line_16_an_answer_for_one_name_is_not_stored_under_another(city: tuple[
         upstream.heal()
     assert server.ask("/pypi/upstream/simple/outer/").text.count("outer-1.0.tar.gz</a>") == 1
     assert server.ask("/npm/upstream/outer/-/outer-1.0.0.tgz").body == packed("outer")
+    assert server.ask("/cargo/upstream/api/v1/crates/outer/1.0.0/download").body == boxed("outer")
 
 
 def test_line_21_an_upstream_commands_nothing(city: tuple[Running, Upstream]) -> None:

@@ -18,7 +18,10 @@ from reliquary.jobs.calls import InsideIncoming, run
 from reliquary.repositories.base import Contents
 from reliquary.repositories.hosted import Hosted
 from reliquary.settings import Settings
-from tests.faults.playground import FRESH, lay_npm, lay_wheel, settings, wheel_name
+from tests.contracts.requests import boxed, indexed, lay_index
+from tests.faults.playground import FRESH, lay_crate, lay_npm, lay_wheel, settings, sha256, wheel_name
+from tests.formats.cargo.artefacts import body as framed
+from tests.formats.cargo.artefacts import crate, told
 from tests.formats.npm.artefacts import document, packument, tarball
 from tests.formats.pypi.artefacts import wheel
 from tests.running import Running, environment, reliquary, running
@@ -243,6 +246,107 @@ def test_what_is_changed_through_a_group_of_npm_is_changed_in_its_hosted_member(
         assert orjson.loads(server.ask("/npm/all/demo").body)["_rev"] == here["_rev"]
         assert server.ask(f"/npm/all/demo/-rev/{here['_rev']}", method="DELETE", token=server.token).status == 200
         assert listed(server, "/npm/local/demo") == 404
+
+
+# The same of cargo
+
+
+def put_crate(server: Running, name: str, version: str = "1.0.0", repository: str = "local") -> int:
+    return server.put(f"/cargo/{repository}/{name}-{version}.crate", crate(name, version)).status
+
+
+def lines(server: Running, repository: str, name: str) -> dict[str, dict[str, Any]] | int:
+    """Versions and their lines on an index file, or the status."""
+    answer = server.ask(f"/cargo/{repository}/{indexed(name)}")
+    if answer.status != 200:
+        return answer.status
+    return {found["vers"]: found for found in map(orjson.loads, answer.body.splitlines())}
+
+
+def test_a_name_of_cargo_stays_its_owners_in_every_spelling(upstream: Upstream, tmp_path: Path) -> None:
+    """cargo.md, section 6: a name hides those that differ in case, ``-`` and ``_``, even closed or with no version."""
+    for name in ("mine-it", "mine_it", "gone", "other"):
+        lay_crate(upstream, name, boxed(name, "9.9.9"), "9.9.9")
+    with running(tmp_path / "var", config=settings(upstream, FRESH)) as server:
+        assert put_crate(server, "Mine_It", "2.0.0") == put_crate(server, "gone", "2.0.0") == 201
+        mine = lines(server, "all", "mine_it")
+        assert isinstance(mine, dict) and [*mine] == ["2.0.0"] and mine["2.0.0"]["name"] == "Mine_It"
+        assert lines(server, "all", "mine-it") == 404
+        for spelled in ("mine-it", "mine_it"):
+            assert server.ask(f"/cargo/all/api/v1/crates/{spelled}/9.9.9/download").status == 404
+        assert server.ask("/cargo/local/manage/gone/2.0.0", method="DELETE", token=server.token).status == 204
+        command(server, "repo", "set", "cargo/local", "--closed")
+        for name in ("mine_it", "mine-it", "gone"):
+            assert lines(server, "all", name) == 404
+            for version in ("2.0.0", "9.9.9"):
+                assert server.ask(f"/cargo/all/api/v1/crates/{name}/{version}/download").status == 404
+        other = lines(server, "all", "other")
+        assert isinstance(other, dict) and [*other] == ["9.9.9"]
+        for name in ("mine_it", "mine-it", "gone"):
+            assert upstream.hits(f"/index/{indexed(name)}") == 0
+
+
+def test_a_name_that_an_upstream_spells_otherwise_is_refused(upstream: Upstream, tmp_path: Path) -> None:
+    """cargo.md 5, 6: beside ``foo-bar`` there is no ``foo_bar`` nor ``Foo-Bar``, wherever the first one lies."""
+    lay_crate(upstream, "far-away", boxed("far-away"))
+    with running(tmp_path / "var", config=settings(upstream, FRESH)) as server:
+        assert put_crate(server, "near-by") == 201
+        for name in ("near_by", "Near-By"):
+            assert put_crate(server, name, "2.0.0") == put_crate(server, name, "2.0.0", "all") == 409, name
+        for name in ("far_away", "Far-Away"):
+            refused = server.put("/cargo/all/api/v1/crates/new", framed(told(name), crate(name)))
+            assert (refused.status, b"far-away" in refused.body) == (409, True), name
+        warned = server.put(
+            "/cargo/all/api/v1/crates/new", framed(told("far-away", "2.0.0"), crate("far-away", "2.0.0"))
+        )
+        assert warned.status == 200 and "far-away" in orjson.loads(warned.body)["warnings"]["other"][0]
+        found = lines(server, "all", "far-away")
+        assert isinstance(found, dict) and [*found] == ["2.0.0"], "a name that is published here is ours from then on"
+
+
+def test_members_of_cargo_that_may_both_give_a_name_are_merged(upstream: Upstream, tmp_path: Path) -> None:
+    """cargo.md 55, 56: every version once, the first member's, and the very bytes that its line names."""
+    with playing() as second:
+        mine = {version: boxed("shared", version) for version in ("1.0.0", "2.0.0")}
+        theirs = {version: crate("shared", version) for version in ("2.0.0", "3.0.0")}
+        assert mine["2.0.0"] != theirs["2.0.0"]
+        lay_index(upstream, "shared", mine)
+        lay_index(second, "shared", {"3.0.0": theirs["3.0.0"]})
+        with running(tmp_path / "var", config=settings(upstream, FRESH)) as server:
+            command(server, "repo", "create", "cargo/later", "proxy", "--upstream", second.url + "index/")
+            command(server, "repo", "create", "cargo/both", "group", "--member", "proxy", "--member", "later")
+            first = server.ask(f"/cargo/both/{indexed('shared')}")
+            assert [orjson.loads(line)["vers"] for line in first.body.splitlines()] == ["1.0.0", "2.0.0", "3.0.0"]
+            lay_index(second, "shared", theirs)
+            assert server.ask(f"/cargo/both/{indexed('shared')}").body == first.body
+            lay_index(upstream, "shared", mine, yanked=True)
+            again = server.ask(
+                f"/cargo/both/{indexed('shared')}", headers={"If-None-Match": first.header("etag") or ""}
+            )
+            assert again.status == 200
+            for line in map(orjson.loads, again.body.splitlines()):
+                archive = server.ask(f"/cargo/both/api/v1/crates/shared/{line['vers']}/download").body
+                assert (line["cksum"], archive) == (sha256(archive), (theirs | mine)[line["vers"]])
+                assert line["yanked"] == (line["vers"] != "3.0.0")
+
+
+def test_what_is_changed_through_a_group_of_cargo_is_changed_in_its_hosted_member(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    """cargo.md, section 6; an upstream's versions are not ours to yank."""
+    lay_crate(upstream, "theirs", boxed("theirs"))
+    with running(tmp_path / "var", config=settings(upstream, FRESH)) as server:
+        assert server.put("/cargo/all/api/v1/crates/new", framed(told(), crate())).status == 200
+        for verb, method, yanked in (("yank", "DELETE", True), ("unyank", "PUT", False)):
+            address = f"/cargo/all/api/v1/crates/demo/1.0.0/{verb}"
+            assert server.ask(address, method=method, body=b"", token=server.token).body == b'{"ok":true}'
+            for name in ("local", "all"):
+                found = lines(server, name, "demo")
+                assert isinstance(found, dict) and found["1.0.0"]["yanked"] is yanked
+        before = lines(server, "all", "theirs")
+        refused = server.ask("/cargo/all/api/v1/crates/theirs/1.0.0/yank", method="DELETE", token=server.token)
+        assert refused.status in (403, 404, 405, 409) and b'"errors":[{"detail":"' in refused.body
+        assert lines(server, "all", "theirs") == before != 404
 
 
 # Renderings that are under way while something is published

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.contracts.requests import indexed
+from tests.formats.cargo.artefacts import line
 from tests.formats.npm.artefacts import packument
 from tests.running import Running
 from tests.upstreams import Upstream
@@ -26,7 +28,7 @@ FRESH = "page_life = 0\nstale_for = 0\nnegative_life = 0\n"
 
 
 def settings(upstream: Upstream, more: str = "", *, index: str = "simple/") -> str:
-    """A settings file: proxies over the upstream, for pypi and npm with a group around them."""
+    """A settings file: proxies over the upstream, for pypi, npm and cargo with a group around them."""
     return f"""
 upstreams = {{ pypi = "none", npm = "none", cargo = "none" }}
 retries = 0
@@ -53,6 +55,18 @@ upstream = "{upstream.url}registry/"
 
 [[repositories]]
 format = "npm"
+name = "all"
+kind = "group"
+members = ["local", "proxy"]
+
+[[repositories]]
+format = "cargo"
+name = "proxy"
+kind = "proxy"
+upstream = "{upstream.url}index/"
+
+[[repositories]]
+format = "cargo"
 name = "all"
 kind = "group"
 members = ["local", "proxy"]
@@ -121,6 +135,25 @@ def lay_npm(upstream: Upstream, name: str, data: bytes) -> Played:
     body = packument(name, {"1.0.0": data}, f"{upstream.url}registry/")
     upstream.put(f"/registry/{name}", body, content_type="application/json")
     return Played(f"/registry/{filename}", f"/npm/proxy/{filename}", data)
+
+
+def lay_crate(upstream: Upstream, name: str, data: bytes, version: str = "1.0.0") -> Played:
+    """Put a crate of one version at an upstream, with the ``config.json`` that says where archives are."""
+    there = f"/crates/{name}/{version}/download"
+    upstream.put(there, data)
+    upstream.put(f"/index/{indexed(name)}", index_file(line(name, version, sha256(data))), content_type="text/plain")
+    lay_config(upstream, f"{upstream.url}crates")
+    return Played(there, f"/cargo/proxy/api/v1/crates/{name}/{version}/download", data)
+
+
+def index_file(*lines: Mapping[str, Any]) -> bytes:
+    """A crate's index file, with spaces as an upstream may write them."""
+    return "".join(f"{json.dumps(each)}\n" for each in lines).encode()
+
+
+def lay_config(upstream: Upstream, dl: str, **more: object) -> None:
+    """Put the ``config.json`` of cargo's index at an upstream."""
+    upstream.put("/index/config.json", json.dumps({"dl": dl, **more}).encode(), content_type="application/json")
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,8 @@ class Serve:
         segments = paths.split(rest) if rest else ()
         query = paths.query(request.scope.get("query_string", b""))
         match = format.match(request.method, segments, query)
+        if not slash and request.method in READS and isinstance(match, PageKey | Call):
+            match = Moved("")  # relative links resolve below the repository only with its slash
         if isinstance(match, Call):
             await self._call(request, repository, actor, match, segments, refused)
             return
@@ -99,8 +101,6 @@ class Serve:
         if match is None or (request.method not in READS):
             await self._preflight(request, format, segments)
             return
-        if not slash and isinstance(match, PageKey):
-            match = Moved("")  # relative links resolve below the repository only with its slash
         await self._read(request, repository, actor, match)
 
     async def _preflight(self, request: Request, format: Format, segments: tuple[str, ...]) -> None:
