@@ -24,3 +24,7 @@ def world(played: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     data = tmp_path_factory.mktemp("cargo") / "var"
     with running(data, config=config(played.url)) as server:
         yield World(server, played)
+        said = server.log.read_text()
+    assert "Traceback" not in said
+    # cargo offers HTTP/2 with every request over plain HTTP.
+    assert "upgrade" not in said.lower()

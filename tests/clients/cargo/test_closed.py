@@ -10,7 +10,7 @@ import pytest
 
 from tests.clients.cargo.samples import Crate, Dep
 from tests.clients.cargo.tools import Cargo
-from tests.clients.cargo.world import KINDS, NAME, World, fetched, project, used
+from tests.clients.cargo.world import KINDS, MOSTLY_GROUP, NAME, World, fetched, project, used
 
 pytestmark = pytest.mark.client
 
@@ -35,7 +35,7 @@ def test_a_token_opens_index_files_and_api(kind: str, world: World, tmp_path: Pa
     assert "version: 1.1.0" in cargo.run("info", leaf.name, *TO, cwd=tmp_path).output
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MOSTLY_GROUP)
 def test_strangers_are_told_to_log_in(kind: str, world: World, tmp_path: Path) -> None:
     crate = Crate(f"hidden-{kind}")
     world.provide(kind, crate, closed=True)
@@ -45,7 +45,7 @@ def test_strangers_are_told_to_log_in(kind: str, world: World, tmp_path: Path) -
     assert not (folder / "Cargo.lock").exists()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MOSTLY_GROUP)
 def test_a_bad_token_opens_nothing(kind: str, world: World, tmp_path: Path) -> None:
     crate = Crate(f"guarded-{kind}")
     world.provide(kind, crate, closed=True)
