@@ -15,6 +15,7 @@ from tests.faults.playground import (
     blobs,
     get,
     get_healed,
+    lay_crate,
     lay_npm,
     lay_plain,
     lay_wheel,
@@ -80,9 +81,10 @@ def server(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield server
 
 
-LAYS: dict[str, Lay] = {"pypi": lay_unsized, "generic": lay_plain, "npm": lay_npm}
-# npm's index names no sizes: a login page shows as wrong bytes, which has a test of its own.
-MET = [(LAYS[format], fault) for fault in FAULTS for format in LAYS if (format, fault) != ("npm", "portal")]
+LAYS: dict[str, Lay] = {"pypi": lay_unsized, "generic": lay_plain, "npm": lay_npm, "cargo": lay_crate}
+# Indexes of npm and cargo name no sizes: a login page shows as wrong bytes, which has a test of its own.
+UNSIZED = ("npm", "cargo")
+MET = [(LAYS[format], fault) for fault in FAULTS for format in LAYS if format not in UNSIZED or fault != "portal"]
 
 
 @pytest.mark.parametrize(("lay", "fault"), MET)
@@ -102,6 +104,7 @@ def test_a_fault_is_answered_stores_nothing_and_heals(
             assert got.headers["cache-control"] == "no-store"
             assert ("retry-after" in got.headers) == (expected == 503)
             assert b"/packages/" not in got.body and b"Traceback" not in got.body
+            assert upstream.host.encode() not in got.body
     assert settle(server.data) == []
     assert stored(server, played.here, arriving=False) is None
     assert sha256(played.data) not in blobs(server.data)
@@ -118,7 +121,7 @@ def test_what_the_upstream_asks_to_wait_is_passed_on(server: Running, upstream: 
     assert get(server, played.here).headers["retry-after"] == "7"
 
 
-@pytest.mark.parametrize("lay", [lay_wheel, lay_plain, lay_npm], ids=["pypi", "generic", "npm"])
+@pytest.mark.parametrize("lay", [lay_wheel, lay_plain, lay_npm, lay_crate], ids=["pypi", "generic", "npm", "cargo"])
 def test_a_redirect_loop_ends(server: Running, upstream: Upstream, lay: Lay) -> None:
     played = lay(upstream, "round", noise(100, "round"))
     upstream.fault(played.there, redirect=played.there)
@@ -127,7 +130,7 @@ def test_a_redirect_loop_ends(server: Running, upstream: Upstream, lay: Lay) -> 
     assert upstream.hits(played.there) == 6
 
 
-@pytest.mark.parametrize("lay", [lay_wheel, lay_plain, lay_npm], ids=["pypi", "generic", "npm"])
+@pytest.mark.parametrize("lay", [lay_wheel, lay_plain, lay_npm, lay_crate], ids=["pypi", "generic", "npm", "cargo"])
 def test_a_redirect_on_the_same_machine_is_followed(server: Running, upstream: Upstream, lay: Lay) -> None:
     played = lay(upstream, "moved", noise(1000, "moved"))
     there = upstream.put("/elsewhere/moved", played.data)
@@ -153,7 +156,11 @@ def test_a_length_that_the_page_contradicts_is_refused_at_once(server: Running, 
     assert stored(server, played.here, arriving=False) is None
 
 
-@pytest.mark.parametrize("lay", [lay_wheel, partial(lay_wheel, sized=False), lay_npm], ids=["sized", "unsized", "npm"])
+@pytest.mark.parametrize(
+    "lay",
+    [lay_wheel, partial(lay_wheel, sized=False), lay_npm, lay_crate],
+    ids=["sized", "unsized", "npm", "cargo"],
+)
 def test_other_bytes_than_the_page_names_are_never_stored_nor_served_twice(
     server: Running, upstream: Upstream, lay: Lay, request: pytest.FixtureRequest
 ) -> None:
@@ -181,7 +188,7 @@ def test_wrong_bytes_heal_after_a_restart(upstream: Upstream, tmp_path: Any) -> 
         assert get(server, played.here).body == played.data
 
 
-@pytest.mark.parametrize("lay", [lay_wheel, lay_plain, lay_npm], ids=["pypi", "generic", "npm"])
+@pytest.mark.parametrize("lay", [lay_wheel, lay_plain, lay_npm, lay_crate], ids=["pypi", "generic", "npm", "cargo"])
 def test_no_validators_no_ranges_no_length_still_serve(server: Running, upstream: Upstream, lay: Lay) -> None:
     played = lay(upstream, "bare", noise(SIZE, "bare"))
     upstream.fault(played.there, no_validators=True, no_ranges=True, no_head=True, chunked=True)

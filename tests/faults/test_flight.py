@@ -15,6 +15,7 @@ from tests.faults.playground import (
     Played,
     get,
     get_healed,
+    lay_crate,
     lay_plain,
     lay_wheel,
     noise,
@@ -52,7 +53,7 @@ def crowd(server: Running, path: str, count: int) -> list[Got]:
     return found
 
 
-@pytest.mark.parametrize("lay", [lay_wheel, lay_plain], ids=["pypi", "generic"])
+@pytest.mark.parametrize("lay", [lay_wheel, lay_plain, lay_crate], ids=["pypi", "generic", "cargo"])
 def test_fifty_askers_one_fetch(
     server: Running, upstream: Upstream, lay: Callable[[Upstream, str, bytes], Played]
 ) -> None:

@@ -16,6 +16,7 @@ from tests.faults.playground import (
     Played,
     get,
     get_healed,
+    lay_crate,
     lay_npm,
     lay_wheel,
     listing,
@@ -75,15 +76,28 @@ class Dialect:
     here: str
     lay: Callable[[Upstream, str, bytes], Played]
     listed: Callable[[str, bytes], bool]
+    vary: str = "Accept, Accept-Encoding"
 
     def path(self, repository: str, name: str) -> str:
         """Of a page here."""
-        return f"/{self.format}/{repository}/{self.here.format(name)}"
+        return f"/{self.format}/{repository}/{self.here.format(name, name[:2], name[2:4])}"
+
+    def at_upstream(self, name: str) -> str:
+        """Of a page there."""
+        return self.there.format(name, name[:2], name[2:4])
 
 
 DIALECTS = [
     Dialect("pypi", "/simple/{}/", "simple/{}/", lay_wheel, lambda name, body: names(body) == [wheel_name(name)]),
     Dialect("npm", "/registry/{}", "{}", lay_npm, lambda name, body: list(json.loads(body)["versions"]) == ["1.0.0"]),
+    Dialect(
+        "cargo",
+        "/index/{1}/{2}/{0}",
+        "{1}/{2}/{0}",
+        lay_crate,
+        lambda name, body: [json.loads(each)["vers"] for each in body.splitlines()] == ["1.0.0"],
+        "Accept-Encoding",
+    ),
 ]
 
 
@@ -98,14 +112,15 @@ def test_an_unknown_page_meets_a_fault(server: Running, upstream: Upstream, faul
     kinds, expected = FAULTS[fault]
     name = f"new-{fault}"
     dialect.lay(upstream, name, noise(100, fault))
-    there = dialect.there.format(name)
+    there = dialect.at_upstream(name)
     upstream.fault(there, **kinds)
     for repository in ("proxy", "all"):
         got = get(server, dialect.path(repository, name))
         assert got.status == expected
         assert got.headers["cache-control"] == "no-store"
         assert ("retry-after" in got.headers) == (expected == 503)
-        assert got.headers["vary"] == "Accept, Accept-Encoding"
+        assert got.headers["vary"] == dialect.vary
+        assert upstream.host.encode() not in got.body
     upstream.heal(there)
     healed = get_healed(server, dialect.path("proxy", name))
     assert dialect.listed(name, healed.body)
@@ -117,7 +132,7 @@ def test_an_unknown_page_meets_a_fault(server: Running, upstream: Upstream, faul
 def test_a_known_page_outlives_a_fault(server: Running, upstream: Upstream, fault: str, dialect: Dialect) -> None:
     kinds, _ = FAULTS[fault]
     name = f"old-{fault}"
-    path, there = dialect.path("proxy", name), dialect.there.format(name)
+    path, there = dialect.path("proxy", name), dialect.at_upstream(name)
     # Without validators, so that a 304 cannot be what was asked for.
     upstream.fault(there, no_validators=True)
     dialect.lay(upstream, name, noise(100, fault))

@@ -100,15 +100,17 @@ def test_what_is_no_index_file_of_the_crate(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"\n", b" \n\r\n"])
-def test_an_empty_file_has_no_versions(body: bytes) -> None:
-    reading = read(body)
-    assert (list(reading.entries), dict(reading.properties)) == ([], {})
+def test_an_empty_file_is_none(body: bytes) -> None:
+    """It would make a 404 of a crate that is there: upstreams remove the file with its last version."""
+    with pytest.raises(Malformed):
+        read(body)
 
 
 def test_only_the_version_that_is_wanted() -> None:
     body = text(*(line("Demo", f"{at}.0.0+b", SUM) for at in range(1, 6)))
     assert [each.version for each in read(body, file=keys.crate("DEMO", "3.0.0+b")).entries] == ["3.0.0+b"]
-    assert not list(read(body, file=keys.crate("demo", "3.0.0")).entries)
+    for version in ("3.0.0", "9.9.9"):
+        assert not list(read(body, file=keys.crate("demo", version)).entries)
 
 
 def test_compact_entries_tell_what_whole_ones_do() -> None:

@@ -89,16 +89,19 @@ def read(key: PageKey, source: Source, file: FileKey | None = None) -> Reading:
     """
     if key.scope == keys.CONFIG:
         return _config(source)
-    found = _lines(key, source.body)
     if file is not None:
+        named = file.path.split("/")[-2].encode()
+        found = _lines(key, b"\n".join(line for line in source.body.split(b"\n") if named in line))
         return Reading(Lines([item for item in found if keys.crate_key(item[0].name, item[0].vers) == file.path]))
-    facts: dict[str, str] = {}
-    if found:
-        name = found[-1][0].name
-        facts = {
-            "name": name,
-            summary.FACT: summary.of(name, [(line.vers, line.yanked is True, line.deps) for line, _ in found]) or "",
-        }
+    found = _lines(key, source.body)
+    if not found:
+        # Not an empty one either: an index drops the file with its last line, and our 404 would be taken for an answer.
+        raise Malformed(f"it is no index file of {names.shown(key.scope)}")
+    name = found[-1][0].name
+    facts = {
+        "name": name,
+        summary.FACT: summary.of(name, [(line.vers, line.yanked is True, line.deps) for line, _ in found]) or "",
+    }
     return Reading(Lines(found), properties=facts, weight=len(source.body) // HEAVY)
 
 
@@ -116,16 +119,13 @@ def _lines(key: PageKey, body: bytes) -> list[_Item]:
     """Every line that cargo could use; others, which it hides too, are left out. One version is listed once, as its
     last line says, which is what cargo goes by."""
     found: dict[str, _Item] = {}
-    whole = [text for each in body.split(b"\n") if (text := each.strip())]
-    for text in whole:
+    for text in (each.strip() for each in body.split(b"\n")):
         try:
             line = _LINE.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
         if line.name.lower() == key.scope and _usable(line):
             found[line.vers] = line, text
-    if whole and not found:
-        raise Malformed(f"it is no index file of {names.shown(key.scope)}")
     return list(found.values())
 
 
