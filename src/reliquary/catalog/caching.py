@@ -68,9 +68,12 @@ async def renew_files(
     renewal = renew(stored)
     known, gone = {row.entry.key: row for row in stored}, set(renewal.gone)
     fresh = [file for file in renewal.files if differs(known.get(file.entry.key), file)]
+    lost = {row.entry.name for row in stored if row.id in gone}
     await delete_files(connection, gone)
     await put_files(connection, repository_id, fresh, now)
-    return {file.entry.name for file in fresh} | {row.entry.name for row in stored if row.id in gone}
+    moved = {file.entry.name for file in fresh if file.entry.key in known}
+    await prune_names(connection, repository_id, lost | moved)
+    return {file.entry.name for file in fresh} | lost
 
 
 async def sync_properties(
@@ -90,11 +93,14 @@ async def sync_properties(
     ids = await package_ids(connection, repository_id, changed)
     for name, values_or_none in changed.items():
         await write_properties(connection, ids[name], values_or_none)
+    await prune_names(connection, repository_id, {name for name in changed if not properties[name]})
     return set(changed)
 
 
 async def prune_names(connection: AsyncConnection, repository_id: int, names: set[str]) -> None:
     """Delete what is empty of the named packages."""
+    if not names:
+        return
     query = select(Package.id).where(Package.repository_id == repository_id, Package.name.in_(names))
     await prune(connection, list(await connection.scalars(query)))
 

@@ -238,8 +238,6 @@ class Files(Topic):
             names |= await caching.sync_properties(connection, repository_id, properties)
             changed |= await take_learned(connection, repository_id, state.path)
             await put_state(connection, repository_id, state)
-            if names:
-                await caching.prune_names(connection, repository_id, names)
             if names or changed:
                 await record(connection, repository_id, touched, names)
             reach("page.before-commit")

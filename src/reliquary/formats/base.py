@@ -322,6 +322,10 @@ class Format(Protocol):
         slash."""
 
     @property
+    def learns(self) -> bool:
+        """Whether `arrive` looks at files at all."""
+
+    @property
     def pace(self) -> float:
         """Seconds between two questions (`question`) to an upstream; 0 where upstreams ask for no pace."""
 

@@ -110,6 +110,8 @@ class Arrivals:
         known = replace(entry, size=receipt.size, digests={**entry.digests, "sha256": receipt.blob})
         if not entry.listed:
             return Arrival(entry)
+        if not self._proxy.format.learns:
+            return Arrival(known)
         with await self._context.store.open(receipt.blob) as file:
             learned = await asyncio.to_thread(self._proxy.format.arrive, known, file)
         return learned or Arrival(known)

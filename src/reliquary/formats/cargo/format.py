@@ -39,6 +39,7 @@ class Cargo:
     public: Public | None = _PUBLIC
     # cargo looks for login_url in a challenge of its own, and sends its token once it has seen a 401.
     challenges: tuple[str, ...] = ('Cargo login_url="{repository}me"', 'Basic realm="Reliquary"')
+    learns: bool = False
     pace: float = 1.0
 
     def match(self, method: str, segments: tuple[str, ...], query: Mapping[str, str]) -> Match | None:

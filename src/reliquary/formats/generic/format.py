@@ -36,6 +36,7 @@ class Generic:
     title: str = "Plain files"
     public: Public | None = None
     challenges: tuple[str, ...] = ('Basic realm="Reliquary"',)
+    learns: bool = False
     pace: float = 0.0
 
     def match(self, method: str, segments: tuple[str, ...], query: Mapping[str, str]) -> Match | None:

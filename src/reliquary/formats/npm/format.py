@@ -40,6 +40,7 @@ class Npm:
     public: Public | None = _PUBLIC
     # npm tells people of the first: that a token is not good, rather than a password.
     challenges: tuple[str, ...] = ('Bearer realm="Reliquary"', 'Basic realm="Reliquary"')
+    learns: bool = False
     pace: float = 0.0
 
     def match(self, method: str, segments: tuple[str, ...], query: Mapping[str, str]) -> Match | None:

@@ -43,6 +43,7 @@ class PyPI:
     title: str = "Python"
     public: Public | None = _PUBLIC
     challenges: tuple[str, ...] = ('Basic realm="Reliquary"',)
+    learns: bool = True
     pace: float = 0.0
 
     def match(self, method: str, segments: tuple[str, ...], query: Mapping[str, str]) -> Match | None:
