@@ -120,6 +120,19 @@ def test_67_every_way_to_an_archive_stays(server: Running) -> None:
             assert (answer.status, answer.body) == (200, crate("Way_In"))
 
 
+def test_70_a_repository_that_is_gone_answers_nothing(server: Running) -> None:
+    made = b'{"format": "cargo", "name": "brief", "kind": "hosted"}'
+    headers = {"Content-Type": "application/json"}
+    answer = server.ask("/api/v1/repositories", method="POST", headers=headers, body=made, token=server.token)
+    assert answer.status == 201, answer.text
+    publish(server, "brief-one", to="brief")
+    paths = ("config.json", "br/ie/brief-one", "api/v1/crates/brief-one/1.0.0/download", "api/v1/crates?q=x", "me")
+    assert [server.ask(f"/cargo/brief/{path}").status for path in paths] == [200] * len(paths)
+    answer = server.ask("/api/v1/repositories/cargo/brief?force=true", method="DELETE", token=server.token)
+    assert answer.status == 204, answer.text
+    assert [server.ask(f"/cargo/brief/{path}").status for path in paths] == [404] * len(paths)
+
+
 def test_68_no_success_has_errors(server: Running) -> None:
     publish(server, "joyful")
     for path in ("", "/versions", "/owners", "/reverse_dependencies", "/1.0.0", "/1.0.0/dependencies", "/downloads"):

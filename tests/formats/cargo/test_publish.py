@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import struct
 import subprocess
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from tests.contracts.requests import blob
 from tests.formats.cargo.artefacts import body, checksum, crate, dep, told, toml
 from tests.formats.cargo.conftest import (
+    CONFIG,
     LIMIT,
     ask,
     blobs,
@@ -28,7 +30,7 @@ from tests.formats.cargo.conftest import (
     together,
     versions,
 )
-from tests.running import Answer, Running, basic
+from tests.running import Answer, Running, basic, running
 
 NEW = "/cargo/local/api/v1/crates/new"
 
@@ -412,3 +414,42 @@ def test_yanks_while_others_publish(server: Running) -> None:
     assert found == {"1.0.0": True, **{f"2.{at}.0": False for at in range(6)}}
     (hit,) = json.loads(server.ask("/cargo/local/api/v1/crates?q=yanked-busy").body)["crates"]
     assert hit["max_version"] == "2.5.0"
+
+
+# --- two processes on one folder ---
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(tmp_path_factory.mktemp("pair") / "var", config=f"workers = 2\n{CONFIG}") as server:
+        yield server
+
+
+def test_41_one_crate_after_the_other_is_there_at_once_in_every_process(pair: Running) -> None:
+    for at in range(15):
+        name = f"member-{at}"
+        assert index(pair, name, at="main").status == 404
+        assert publish(pair, name, to="main", deps=[dep(f"member-{at - 1}")] if at else []).status == 200
+        # Each request is a connection of its own, which either process may take.
+        for _ in range(3):
+            assert versions(pair, name, at="main") == ["1.0.0"]
+    assert json.loads(pair.ask("/cargo/main/api/v1/crates?q=member&per_page=1").body)["meta"]["total"] == 15
+
+
+def test_49_many_versions_at_once_by_two_processes(pair: Running) -> None:
+    wanted = [f"1.{at}.0" for at in range(12)]
+    answers = together(*(partial(publish, pair, "busy", version) for version in wanted))
+    assert [answer.status for answer in answers] == [200] * 12
+    assert sorted(versions(pair, "busy", at="main")) == sorted(wanted)
+    found = json.loads(pair.ask("/cargo/main/api/v1/crates?q=busy").body)["crates"]
+    assert [(each["name"], each["max_version"]) for each in found] == [("busy", "1.11.0")]
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_4_5_races_of_two_processes_have_one_winner(pair: Running, at: int) -> None:
+    sent = [(f"Two-{at}", "1.0.0"), (f"two_{at}", "1.0.0"), (f"two-{at}", "2.0.0"), (f"Two-{at}", "1.0.0+x")]
+    answers = together(*(partial(publish, pair, name, version) for name, version in sent))
+    won = [each for each, answer in zip(sent, answers, strict=True) if answer.status == 200]
+    assert len(won) == 1, [answer.text for answer in answers]
+    (row,) = [row for lower in (f"two-{at}", f"two_{at}") for row in lines(pair, lower)]
+    assert [(row["name"], row["vers"])] == won
