@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from reliquary.errors import Malformed
 from reliquary.formats.go import versions
-from reliquary.formats.go.names import shown, split_prefix_version
+from reliquary.formats.go.names import shown, split_prefix_version, suffix_fault
 
 LARGEST = 16 * 1_048_576
 """Bytes of a go.mod: the go command reads no larger one."""
@@ -127,6 +127,18 @@ def read(data: bytes) -> GoMod:
     return GoMod(
         draft.module, draft.go, draft.toolchain, tuple(draft.requires), tuple(draft.retractions), draft.deprecated
     )
+
+
+def check(mod: GoMod, path: str) -> None:
+    """Refuse a go.mod that is not one of this module.
+
+    Raises:
+        Malformed: it names another module, or none.
+    """
+    if mod.module is None:
+        raise Malformed(f"the go.mod has no module directive; write module {shown(path)[1:-1]} into it")
+    if mod.module != path:
+        raise Malformed(f"the go.mod says module {shown(mod.module)}, and this is {shown(path)}; they must agree")
 
 
 def _wrong(number: int, what: str) -> Malformed:
@@ -347,18 +359,7 @@ def _canonical(version: str) -> str:
 
 def _fits(path: str, version: str) -> bool:
     """The lenient rule of a requirement: any major version may be incompatible."""
-    return versions.fits(path, version) or (
-        version.endswith(versions.INCOMPATIBLE) and not split_prefix_version(path)[1]
-    )
-
-
-def check(mod: GoMod, path: str) -> None:
-    """Refuse a go.mod that is not one of this module.
-
-    Raises:
-        Malformed: it names another module, or none.
-    """
-    if mod.module is None:
-        raise Malformed(f"the go.mod has no module directive; write module {shown(path)[1:-1]} into it")
-    if mod.module != path:
-        raise Malformed(f"the go.mod says module {shown(mod.module)}, and this is {shown(path)}; they must agree")
+    if suffix_fault(path):
+        return False
+    loose = version.endswith(versions.INCOMPATIBLE) and not split_prefix_version(path)[1]
+    return loose or versions.fits(path, version)

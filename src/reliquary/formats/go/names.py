@@ -87,6 +87,16 @@ def reserved(element: str) -> bool:
     return element.partition(".")[0].lower() in _DEVICES
 
 
+def suffix_fault(path: str) -> str | None:
+    """What is wrong, for people, with the major version at a path's end; None where it is right, or there is none."""
+    if path.startswith("gopkg.in/"):
+        return None if _GOPKG.fullmatch(path) else "below gopkg.in it ends with its major version, such as .v1"
+    found = _MAJOR.fullmatch(path)
+    if found and found[1] and not _is_major(found[2]):
+        return "a major version at its end is /v2 or higher, without leading zeros and dots"
+    return None
+
+
 def shown(text: str) -> str:
     """A path, name or version as a message may carry it."""
     return ascii(text[:160])
@@ -105,7 +115,7 @@ def _fault(path: str) -> str | None:
         return "its first element has no dot, as the name of a host has"
     if not _FIRST.fullmatch(elements[0]):
         return "its first element has others than a-z, 0-9, '.' and '-'"
-    return _suffix_fault(path)
+    return suffix_fault(path)
 
 
 def _element_fault(element: str) -> str | None:
@@ -116,15 +126,6 @@ def _element_fault(element: str) -> str | None:
     if reserved(element):
         return "a name that Windows reserves"
     return "a tilde and digits at the end, as Windows shortens names," if _SHORT_NAME.match(element) else None
-
-
-def _suffix_fault(path: str) -> str | None:
-    if path.startswith("gopkg.in/"):
-        return None if _GOPKG.fullmatch(path) else "below gopkg.in it ends with its major version, such as .v1"
-    found = _MAJOR.fullmatch(path)
-    if found and found[1] and not _is_major(found[2]):
-        return "a major version at its end is /v2 or higher, without leading zeros and dots"
-    return None
 
 
 def _is_major(digits: str) -> bool:
@@ -155,7 +156,7 @@ def _compiled(glob: str) -> re.Pattern[str] | None:
 
 _ONE = r"(?:\\.|[^\\\]-])"
 _GLOB = re.compile(
-    rf"(\*+)|(\?)|(\\.)|\[(\^?)((?:{_ONE}(?:-{_ONE})?)+)\]|([^\\\[*?])",
+    rf"(\*+)|(\?)|(\\.)|\[(\^|(?!\^))((?:{_ONE}(?:-{_ONE})?)+)\]|([^\\\[*?])",
     re.DOTALL,
 )
 _RANGE = re.compile(rf"({_ONE})(?:-({_ONE}))?", re.DOTALL)

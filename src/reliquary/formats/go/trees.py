@@ -12,7 +12,7 @@ from typing import IO, TypeAlias
 from reliquary.errors import Malformed, TooLarge
 from reliquary.formats.go import gomod
 from reliquary.formats.go.names import shown
-from reliquary.formats.go.zips import LARGEST, Contents, Module, agree, check_identity, check_mod_name
+from reliquary.formats.go.zips import LARGEST, Contents, Module, check_identity, check_mod_name
 
 Opener: TypeAlias = Callable[[], AbstractContextManager[IO[bytes]]]
 """Opens a file of the tree; a link's bytes are its target, as git keeps them."""
@@ -24,6 +24,8 @@ MEMBERS = 100_000
 """Files of a tree."""
 
 _VCS = frozenset({".bzr", ".git", ".hg", ".svn"})
+_GITLINK = 0o160000
+"""git's mode of another repository in its place: an empty folder in archives."""
 _CHUNK = 262_144
 _DATE = (1980, 1, 1, 0, 0, 0)
 _GO = re.compile(r"([0-9]+)\.([0-9]+)")
@@ -52,7 +54,8 @@ def build(
             the go command.
 
     Raises:
-        Malformed: the path, the version, a name or the go.mod is wrong; the message says what to do.
+        Malformed: the path, the version or a name is wrong; the message says what to do. Whether the go.mod is that
+            of this module is not looked at: `zips.agree` does it.
         TooLarge: the zip, its content, the go.mod or the LICENSE passes its limit.
     """
     check_identity(path, version)
@@ -65,9 +68,7 @@ def build(
                 raise _too_large()
     if sink.tell() > LARGEST:
         raise _too_large()
-    module = contents.module()
-    agree(module)
-    return module
+    return contents.module()
 
 
 def is_vendored(name: str, *, modern: bool) -> bool:
@@ -98,7 +99,7 @@ def _below(tree: Iterable[Source], subdir: str) -> dict[str, tuple[int, Opener]]
     found: dict[str, tuple[int, Opener]] = {}
     inherited: Opener | None = None
     for path, mode, opener in tree:
-        if stat.S_ISDIR(mode):
+        if stat.S_IFMT(mode) in (stat.S_IFDIR, _GITLINK):
             continue
         if path == "LICENSE":
             inherited = opener
@@ -127,8 +128,9 @@ def _chosen(found: Mapping[str, tuple[int, Opener]], committed: bool) -> dict[st
         if name == ".hg_archival.txt" or (not committed and any(_VCS.intersection(name.split("/")[:-1]))):
             continue
         names.enter(name)
-        if stat.S_ISREG(mode):
+        if "/" not in name:
             check_mod_name(name)
+        if stat.S_ISREG(mode):
             chosen[name] = opener
     return chosen
 

@@ -100,15 +100,20 @@ def ascending(versions: Iterable[str]) -> list[str]:
     return sorted(versions, key=_order)
 
 
-def latest(versions: Iterable[str]) -> str | None:
+def latest(versions: Iterable[str], *, modular: bool = True) -> str | None:
     """What ``@latest`` names (go.md, section 3).
+
+    Args:
+        versions: in any order; what is not canonical does not count.
+        modular: whether the highest version without ``+incompatible`` has a go.mod. Where it has none, the go command
+            lets those with it count by their numbers.
 
     Returns:
         The highest release, else the highest pre-release, else the pseudo-version of the youngest commit; a
         compatible version before one with ``+incompatible``. None where there is no canonical version.
     """
     known = [each for each in versions if canonical(each)]
-    return max(known, key=_rank) if known else None
+    return max(known, key=lambda each: _rank(each, modular)) if known else None
 
 
 def fits(path: str, version: str) -> bool:
@@ -140,8 +145,9 @@ def _order(version: str) -> tuple[bool, semver.Version, str]:
     return parsed is not None, parsed or _LOWEST, version
 
 
-def _rank(version: str) -> tuple[bool, bool, bool, str, semver.Version]:
+def _rank(version: str, modular: bool) -> tuple[bool, bool, bool, str, semver.Version]:
     """What ``@latest`` chooses by: a tag before a commit, compatible, released, young, high."""
     parsed = parse(version) or _LOWEST
     found = _pseudo(version)
-    return found is None, not parsed.build, not parsed.prerelease, found["time"] if found else "", parsed
+    compatible = not (modular and parsed.build)
+    return found is None, compatible, not parsed.prerelease, found["time"] if found else "", parsed
