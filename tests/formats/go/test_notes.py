@@ -195,6 +195,7 @@ def test_a_hundred_signatures_and_no_more() -> None:
         (note("— sums.example/team\n".encode()), "too short"),
         (note("— sums.example/team AAAAAA==\n".encode()), "too short"),
         (note("— sums.example/team AAAA AAA=\n".encode()), "not in base64"),
+        (note("— sums.example/team AAAAAAAA=\n".encode()), "too short, or cut"),
         (note("— sums+example AAAAAAA=\n".encode()), "not an em dash, a name and base64"),
         (note("—  AAAAAAA=\n".encode()), "not an em dash, a name and base64"),
         (note(line(SIGNER), "— a é\n".encode()), "not in base64"),

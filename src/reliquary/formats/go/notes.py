@@ -256,6 +256,7 @@ def _signatures(lines: list[str]) -> Iterator[tuple[str, bytes, bytes]]:
             held = base64.b64decode(code, validate=True)
         except ValueError as error:
             raise Malformed("a signature of the note is not in base64") from error
-        if len(held) <= 4:
-            raise Malformed("a signature of the note is too short")
+        # Python takes a padding sign after what needs none.
+        if len(held) <= 4 or len(code) % 4:
+            raise Malformed("a signature of the note is too short, or cut")
         yield name, held[:4], held[4:]
