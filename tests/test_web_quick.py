@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import socket
 import time
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.formats.pypi.artefacts import wheel
-from tests.running import Running, running
+from tests.running import Answer, Running, running
 
 NONE = 'upstreams = { pypi = "none", npm = "none", cargo = "none" }\n'
 PAGE = "/pypi/main/simple/demo/"
@@ -36,12 +37,15 @@ def warm(server: Running, headers: dict[str, str] | None = None) -> None:
         assert server.ask(PAGE, headers=headers).status == 200
 
 
+def undated(answer: Answer) -> list[tuple[str, str]]:
+    return [pair for pair in answer.headers if pair[0] != "date"]
+
+
 def test_a_ready_answer_is_the_ordinary_one(server: Running) -> None:
     ordinary = server.ask(PAGE, headers={"X-Unknown": "1"})
     warm(server)
     ready = server.ask(PAGE)
-    strip = [pair for pair in ready.headers if pair[0] != "date"]
-    assert strip == [pair for pair in ordinary.headers if pair[0] != "date"]
+    assert undated(ready) == undated(ordinary)
     assert (ready.status, ready.reason, ready.body) == (200, "OK", ordinary.body)
 
 
@@ -146,3 +150,24 @@ def test_a_closed_file_is_never_ready(tmp_path_factory: pytest.TempPathFactory) 
         for _ in range(3):
             assert server.ask(path, token=server.token).body == body
         assert server.ask(path).status == 401
+
+
+def test_a_computed_answer_is_ready_until_the_configuration_changes(server: Running) -> None:
+    path = "/cargo/local/config.json"
+    answers = [server.ask(path) for _ in range(3)]
+    ordinary = server.ask(path, headers={"X-Other": "1"})
+    for answer in answers:
+        assert (answer.status, answer.body) == (200, ordinary.body)
+        assert sorted(undated(answer)) == sorted(undated(ordinary))
+    assert b"http://other.example/cargo/local" in server.ask(path, headers={"Host": "other.example"}).body
+    closed = {"anonymous_read": False}
+    made = server.ask(
+        "/api/v1/repositories/cargo/local",
+        method="PATCH",
+        body=json.dumps(closed).encode(),
+        headers={"Content-Type": "application/json"},
+        token=server.token,
+    )
+    assert made.status == 200, made.text
+    assert server.ask(path).status == 401
+    assert json.loads(server.ask(path, token=server.token).body)["auth-required"] is True

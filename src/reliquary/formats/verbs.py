@@ -22,7 +22,8 @@ T = TypeVar("T")
 class Reply:
     """The answer of a verb, a query or ``dress``.
 
-    ``reason`` replaces the reason phrase, for clients that show nothing else.
+    ``reason`` replaces the reason phrase, for clients that show nothing else. ``steady``: the answer follows from the
+    address and the repository's configuration alone, whoever may read asks.
     """
 
     status: int = 200
@@ -30,6 +31,7 @@ class Reply:
     content_type: str = "text/plain; charset=utf-8"
     headers: Headers = ()
     reason: str | None = None
+    steady: bool = False
 
 
 @dataclass(frozen=True, slots=True)

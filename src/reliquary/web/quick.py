@@ -8,6 +8,7 @@ any change since: an answer is good only while nothing was dropped from the hot 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -132,6 +133,24 @@ class Quick:
         key, _ = _key(target, headers)
         if key is not None and since == self.context.hot.drops and len(body) <= SMALL:
             self._take(key, _ready(since, FOREVER, hit.etag, shared, more, body, at))
+
+    def keep_reply(
+        self,
+        target: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        since: int,
+        sent: Iterable[tuple[str, str]],
+        body: bytes,
+    ) -> None:
+        """Keep a computed answer that anybody may have, and that is the same until something changes.
+
+        Args:
+            since: `HotMap.drops` before it was computed.
+            sent: all its headers.
+        """
+        key, tag = _key(target, headers)
+        if key is not None and not tag and since == self.context.hot.drops and len(body) <= SMALL:
+            self._take(key, _ready(since, FOREVER, hashlib.sha256(body).hexdigest(), (), sent, body))
 
     def _take(self, key: Key, ready: Ready) -> None:
         """Take an answer in, and let go of the oldest ones."""

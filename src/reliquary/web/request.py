@@ -60,17 +60,23 @@ class Request:
 
     async def reply(self, reply: Reply) -> None:
         """Send a small whole answer; never kept by caches unless it says so itself."""
-        headers = [pair for pair in reply.headers if "\r" not in pair[1] and "\n" not in pair[1]]
-        names = {name for name, _ in headers}
-        if reply.status not in (204, 304):
-            headers += [("content-type", reply.content_type), ("content-length", str(len(reply.body)))]
-        if "cache-control" not in names:
-            headers.append(("cache-control", "no-store"))
-        if "x-content-type-options" not in names:
-            headers.append(("x-content-type-options", "nosniff"))
+        headers = headers_of(reply)
         if ("connection", "close") in headers:
             linger(self.scope)
         if reply.reason:
             set_reason(self.scope, reply.reason)
         await self.start(reply.status, headers)
         await self.end(b"" if self.method == "HEAD" or reply.status in (204, 304) else reply.body)
+
+
+def headers_of(reply: Reply) -> list[tuple[str, str]]:
+    """The headers of a small whole answer."""
+    headers = [pair for pair in reply.headers if "\r" not in pair[1] and "\n" not in pair[1]]
+    names = {name for name, _ in headers}
+    if reply.status not in (204, 304):
+        headers += [("content-type", reply.content_type), ("content-length", str(len(reply.body)))]
+    if "cache-control" not in names:
+        headers.append(("cache-control", "no-store"))
+    if "x-content-type-options" not in names:
+        headers.append(("x-content-type-options", "nosniff"))
+    return headers

@@ -28,9 +28,9 @@ from reliquary.types import Action, Actor, RepositorySpec
 from reliquary.web import identity, negotiate, paths
 from reliquary.web.accounts import WebAccounts
 from reliquary.web.incoming import WebIncoming
-from reliquary.web.request import Left, Request
+from reliquary.web.request import Left, Request, headers_of
 from reliquary.web.respond import Gone, Responder, error_headers, vary, with_headers
-from reliquary.web.server import cut
+from reliquary.web.server import TARGET, cut
 from reliquary.web.state import State
 
 log = structlog.get_logger("reliquary.serve")
@@ -197,7 +197,12 @@ class Serve:
             limit=int(repository.spec.options.get("upload_limit", state.context.limits.upload_limit)),
             accounts=WebAccounts(state, actor, origin, refused),
         )
-        await request.reply(await call.run(incoming, shelf))
+        since = state.context.hot.drops
+        reply = await call.run(incoming, shelf)
+        if reply.steady and request.method == "GET" and repository.spec.anonymous_read:
+            target = request.scope.get(TARGET, b"")
+            state.quick.keep_reply(target, request.scope["headers"], since, headers_of(reply), reply.body)
+        await request.reply(reply)
 
     async def _refuse(self, request: Request, format: Format, error: ReliquaryError, raw: bytes) -> None:
         """Dress the error, or cut the connection when the answer has begun."""

@@ -19,7 +19,7 @@ async def config(incoming: Incoming, shelf: Shelf) -> Reply:
         "api": incoming.base_url.rstrip("/"),
         "auth-required": not shelf.public,
     }
-    return Reply(200, orjson.dumps(told), JSON, (("cache-control", "no-cache"),))
+    return Reply(200, orjson.dumps(told), JSON, (("cache-control", "no-cache"),), steady=True)
 
 
 async def root(incoming: Incoming, shelf: Shelf) -> Reply:
