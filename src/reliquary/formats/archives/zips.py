@@ -6,6 +6,7 @@ import stat
 import struct
 import zipfile
 import zlib
+from itertools import zip_longest
 from typing import IO
 
 from reliquary.errors import Malformed
@@ -168,7 +169,7 @@ def _check_layout(file: IO[bytes], members: list[zipfile.ZipInfo], end: int) -> 
     """Local headers and data must fill the file up to the directory, without gap or overlap."""
     ordered = sorted(members, key=lambda member: member.header_offset)
     at = 0
-    for member, following in zip(ordered, [*ordered[1:], None], strict=True):
+    for member, following in zip_longest(ordered, ordered[1:]):
         if member.header_offset != at:
             raise Malformed("the zip archive has foreign bytes or overlapping members")
         stop = following.header_offset if following else end
