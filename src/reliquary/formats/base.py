@@ -45,8 +45,8 @@ class Manner:
         sandbox: foreign bytes a browser must not run on our origin.
         absolute: the page holds absolute addresses, so each address of ours has a page of its own
             (`Listing.base_url`).
-        prompt: a proxied page past its age is confirmed before it is sent, not behind the answer: clients of this
-            format look at it when they must know what is new.
+        prompt: a proxied page past its age is confirmed before it is sent, not behind the answer, and not here any more
+            once its upstream says so: clients of this format look at it when they must know what is new.
     """
 
     offers: tuple[Offer, ...]

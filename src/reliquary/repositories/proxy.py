@@ -125,19 +125,43 @@ class Proxy(Projection):
             await self.refresh(key, state.checked_at if state else NEVER)
             return Freshness(now + life)
         age = (self._context.now() - state.checked_at).total_seconds()
+        if self._prompt(key):
+            return await self._settle_promptly(key, state, age)
         if not self._current(key, state):
             # Another upstream was configured since: what the old one said may lead nowhere.
             fresh = await self._refresh_quietly(key, state.checked_at)
             return Freshness(now + life) if fresh else Freshness(now + AGAIN, stale=True)
         if 0 <= age < life:
             return Freshness(now + life - age, stale=state.gone_at is not None)
-        patient = not self._format.manner(key).prompt
-        if patient and age < life + self._context.limits.stale_for:
+        if age < life + self._context.limits.stale_for:
             self._context.later(self._refresh_quietly(key, state.checked_at))
             return Freshness(now + AGAIN, stale=True)
         if not await self._refresh_quietly(key, state.checked_at):
             return Freshness(now + AGAIN, stale=True)
         return self._fresh.get(key.path, Freshness(now + life))
+
+    def _prompt(self, key: PageKey) -> bool:
+        return self._format.manner(key).prompt
+
+    async def _settle_promptly(self, key: PageKey, state: UpstreamState, age: float) -> Freshness:
+        """Settle a page whose readers want what the upstream says now: past its age it is confirmed first, and one that
+        is gone is gone. Raises NotHere, and Unavailable where nothing older is kept."""
+        now, life = self._context.monotonic(), self.life(key)
+        known = 0 <= age < life and self._current(key, state)
+        if not known:
+            try:
+                await self.refresh(key, state.checked_at)
+            except Unavailable as error:
+                log.warning("page is stale", repository=self._spec.title, page=key.path, reason=error.message)
+                life, age = AGAIN, 0.0
+            else:
+                return self._fresh.get(key.path, Freshness(now + life))
+        if state.gone_at is not None:
+            raise self._no_longer(key)
+        return Freshness(now + life - age, stale=not known)
+
+    def _no_longer(self, key: PageKey) -> NotHere:
+        return NotHere(f"the upstream of {self._spec.title} no longer has {key.name or key.path}")
 
     def _current(self, key: PageKey, state: UpstreamState) -> bool:
         """Whether what is kept of a page came from an upstream that is still asked."""
@@ -168,6 +192,8 @@ class Proxy(Projection):
         async with turn(self._context.data, f"{self._spec.id}/{key.path}"):
             state = await self._context.catalog.pages.state(self._spec.id, key.path)
             if state is not None and state.status == 200 and seen < state.checked_at <= self._context.now():
+                if state.gone_at is not None and self._prompt(key):
+                    raise self._no_longer(key)
                 self._remember(key, stale=state.gone_at is not None)
             else:
                 await self._refresh(key, state)
@@ -311,6 +337,9 @@ class Proxy(Projection):
             await self._context.catalog.pages.set_state(self._spec.id, gone)
             log.warning("upstream no longer has it", repository=self._spec.title, page=key.path)
             self._remember(key, stale=True)
+            if self._prompt(key):
+                self._fresh.pop(key.path, None)
+                raise self._no_longer(key)
             return
         now = self._context.monotonic()
         if len(self._missing) > 20_000:
@@ -362,6 +391,8 @@ class Proxy(Projection):
         """What the settled page lists; a document that was lost is fetched again. Raises Unavailable."""
         pages = self._context.catalog.pages
         state = await pages.state(self._spec.id, key.path)
+        if state is not None and state.gone_at is not None and self._prompt(key):
+            raise self._no_longer(key)
         held = await self.held(key, state)
         if held is None and state is not None and state.status == 200 and self._upstreams:
             log.warning("a kept page was lost", repository=self._spec.title, page=key.path)

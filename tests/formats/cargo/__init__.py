@@ -11,7 +11,6 @@
 - gzip bombs and links (30 to 33): test_inspect; odd lengths without a server (34 to 37): test_frame; lines (17 to 28):
   test_lines, test_syntax, test_manifest; owners (42, 44, 45): test_owners; search (46): test_search;
 - every process has a version before its publish is answered (41): tests/clients/cargo/test_matrix too;
-- 54 is answered otherwise than the guide says: as in every format, what an upstream drops stays listed here;
 - 12: a bad token is 401 on the API too, in JSON; 51: other bytes than were named are 503, so that cargo tries again;
 - no test here: nginx's part of 14, 38 and 58 (no process of nginx runs in these tests), 39 beyond a slow upload's end
   (nothing is built or scanned when a crate is published).

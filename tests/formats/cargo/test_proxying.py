@@ -153,14 +153,17 @@ def test_53_a_yank_upstream_is_seen(server: Running, upstream: Upstream) -> None
 
 
 def test_54_a_crate_that_is_deleted_upstream(server: Running, upstream: Upstream) -> None:
-    """What was here stays, marked as old, for every format: a build does not break because an author left."""
+    """The index says so; what a lock file knows is still had, so that no build breaks because an author left."""
     made = lay(upstream, "deleted")
     assert download(server, "deleted", at="up").body == made["1.0.0"]
     upstream.remove(there("deleted"))
     upstream.remove("/files/deleted/1.0.0.crate")
+    for at in ("up", "all", "up"):
+        assert index(server, "deleted", at=at).status == 404
+        assert download(server, "deleted", at=at).body == made["1.0.0"]
+    lay(upstream, "deleted")
     for at in ("up", "all"):
         assert versions(server, "deleted", at=at) == ["1.0.0"]
-        assert download(server, "deleted", at=at).body == made["1.0.0"]
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

@@ -70,7 +70,7 @@ class Cargo:
         return reading.question(path, told)
 
     def ask(self, key: FileKey | PageKey) -> Mapping[str, str]:
-        return {"accept": "*/*", "cargo-protocol": "version=1"} if isinstance(key, PageKey) else {}
+        return {"accept": "text/plain, */*;q=0.5"} if isinstance(key, PageKey) else {}
 
     def read(self, key: PageKey, source: Source, file: FileKey | None = None) -> Reading:
         return reading.read(key, source, file)
