@@ -16,6 +16,9 @@ _PSEUDO = re.compile(
     r"(?P<base>v[0-9]+\.(?:0\.0|[0-9]+\.[0-9]+-(?:[^+]*\.)?0))(?P<join>[.-])"
     r"(?P<time>[0-9]{14})-(?P<revision>[A-Za-z0-9]+)(?P<build>\+[0-9A-Za-z.-]+)?"
 )
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})", re.IGNORECASE
+)
 _LOWEST = semver.Version(0, 0, 0, (0,))
 
 
@@ -90,6 +93,19 @@ def revision_of(version: str) -> str | None:
     """The beginning of the commit's hash in a pseudo-version; None for other versions."""
     found = _pseudo(version)
     return found["revision"] if found else None
+
+
+def instant(text: object) -> datetime | None:
+    """The time (UTC) in a version's JSON; None where it is missing or not as RFC 3339 has it.
+
+    Upstreams write it with a zone, and with nanoseconds, of which microseconds are kept.
+    """
+    if not isinstance(text, str) or not _RFC_3339.fullmatch(text):
+        return None
+    try:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def ascending(versions: Iterable[str]) -> list[str]:
