@@ -12,7 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urljoin
 
-from tests.faults.playground import JSON, Played, get, lay_plain, lay_wheel, sha256
+from tests.contracts.requests import indexed
+from tests.faults.playground import JSON, Played, get, lay_crate, lay_plain, lay_wheel, sha256
+from tests.formats.cargo.artefacts import body as framed
+from tests.formats.cargo.artefacts import crate, told
 from tests.formats.pypi.artefacts import wheel
 from tests.running import Answer, Running
 from tests.upstreams import Upstream
@@ -27,11 +30,12 @@ POOL = [bytes([seed]) * 5000 for seed in range(6)]
 
 @dataclass(frozen=True)
 class Item:
-    """A file to publish: where it is put, where it is found."""
+    """A file to publish: where it is put, where it is found; ``sent`` is what is put around its bytes."""
 
     put: str
     here: str
     data: bytes
+    sent: bytes | None = None
 
 
 def plain(folder: str, name: str, data: bytes) -> Item:
@@ -44,6 +48,13 @@ def release(name: str, version: str) -> Item:
     """A wheel."""
     data, filename = wheel(name, version, members={"data.bin": os.urandom(2000)}), f"{name}-{version}-py3-none-any.whl"
     return Item(f"/pypi/main/{filename}", f"/pypi/local/files/{name}/{sha256(data)}/{filename}", data)
+
+
+def versioned(name: str, version: str) -> Item:
+    """A crate, sent as cargo sends it."""
+    data = crate(name, version, files={"data.bin": os.urandom(2000)})
+    here = f"/cargo/local/api/v1/crates/{name}/{version}/download"
+    return Item("/cargo/main/api/v1/crates/new", here, data, framed(told(name, version), data))
 
 
 @dataclass
@@ -101,6 +112,7 @@ class Load:
     def begin(self) -> None:
         """Start the clients."""
         publishers = [(kind, PUBLISHERS) for kind in (self._publish_plain, self._publish_wheels)]
+        publishers.append((self._publish_crates, 1))
         kinds = [*publishers, (self._fill, FILLERS), (self._remove, REMOVERS), (self._read, 1)]
         self._threads = [
             threading.Thread(target=self._play, args=(kind, client)) for kind, count in kinds for client in range(count)
@@ -148,7 +160,7 @@ class Load:
         """Publish; whether that was acknowledged."""
         digest = sha256(item.data)
         self.record.perhaps[item.here] = digest
-        if self._tell(self._ask("PUT", item.put, item.data), item.put, 200, 201):
+        if self._tell(self._ask("PUT", item.put, item.sent or item.data), item.put, 200, 201):
             self.record.there[item.here] = digest
             del self.record.perhaps[item.here]
             return True
@@ -160,6 +172,9 @@ class Load:
 
     def _publish_wheels(self, client: int, count: int, _: random.Random) -> bool:
         return self._put(release(f"p{self.number}x{client}", f"1.{count}"))
+
+    def _publish_crates(self, client: int, count: int, _: random.Random) -> bool:
+        return self._put(versioned(f"p{self.number}x{client}", f"1.{count}.0"))
 
     def _remove(self, client: int, count: int, chance: random.Random) -> bool:
         """Publish and remove: plain files, every third time a release."""
@@ -180,7 +195,7 @@ class Load:
     def _fill(self, client: int, count: int, chance: random.Random) -> bool:
         """Ask for files that only the upstream has, and look at every byte; two clients share each."""
         shared = client // 2
-        lay = (lay_plain, lay_wheel)[count % 2]
+        lay = (lay_plain, lay_wheel, lay_crate)[count % 3]
         data = random.Random(f"{self.seed} {self.number} {shared} {count}").randbytes(200_000)
         played = lay(self.upstream, f"k{self.number}x{shared}x{count}", data)
         self.upstream.fault(played.there, drip=4_000_000)
@@ -196,6 +211,8 @@ class Load:
 
     def _read(self, client: int, count: int, chance: random.Random) -> bool:
         """Look at a project that grows: what its page lists is there."""
+        if chance.random() < 0.3:
+            return self._read_index(f"p{self.number}x{client}")
         page = f"/pypi/main/simple/p{self.number}x{client}/"
         got = get(self.server, page, {"Accept": JSON})
         if got.status != 200 or not got.whole:
@@ -204,4 +221,15 @@ class Load:
             found = get(self.server, urljoin(page, file["url"]))
             if found.status and found.whole and sha256(found.body) != file["hashes"]["sha256"]:
                 self.record.wrong.append(f"{file['url']}: listed, and {found.status}")
+        return True
+
+    def _read_index(self, name: str) -> bool:
+        """Look at a crate that grows."""
+        got = get(self.server, f"/cargo/main/{indexed(name)}")
+        if got.status != 200 or not got.whole:
+            return False
+        for line in map(json.loads, got.body.splitlines()[-2:]):
+            found = get(self.server, f"/cargo/main/api/v1/crates/{name}/{line['vers']}/download")
+            if found.status and found.whole and sha256(found.body) != line["cksum"]:
+                self.record.wrong.append(f"{name} {line['vers']}: listed, and {found.status}")
         return True

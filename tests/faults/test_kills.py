@@ -18,6 +18,7 @@ from urllib.parse import urljoin
 
 import pytest
 
+from tests.contracts.requests import indexed
 from tests.faults.forks import Forked, Forks
 from tests.faults.players import Item, Load, Record
 from tests.faults.playground import JSON, Got, age, age_blobs, get, litter, rows, settings, sha256
@@ -48,6 +49,8 @@ def ok(got: Got) -> Got:
 
 def listed(server: Running, page: str) -> dict[str, str]:
     """What a page lists, addresses to digests; nothing where it is missing."""
+    if page.startswith("/cargo/"):
+        return archives(server, page)
     got = get(server, page, {"Accept": JSON})
     if got.status == 404:
         return {}
@@ -56,6 +59,14 @@ def listed(server: Running, page: str) -> dict[str, str]:
         urljoin(base, file.get("url", file.get("name"))): file.get("sha256") or file["hashes"]["sha256"]
         for file in json.loads(ok(got).body)["files"]
     }
+
+
+def archives(server: Running, page: str) -> dict[str, str]:
+    """The same of an index file of cargo."""
+    got = get(server, page)
+    lines = [] if got.status == 404 else [json.loads(line) for line in ok(got).body.splitlines()]
+    root = "/".join(page.split("/")[:3])
+    return {f"{root}/api/v1/crates/{line['name']}/{line['vers']}/download": line["cksum"] for line in lines}
 
 
 def check(server: Running, record: Record, pages: Sequence[str]) -> None:
@@ -82,6 +93,8 @@ def check(server: Running, record: Record, pages: Sequence[str]) -> None:
 def _page_of(path: str) -> str:
     """The page that lists a hosted file."""
     parts = path.split("/")
+    if parts[1] == "cargo":
+        return f"/cargo/local/{indexed(parts[6])}"
     return f"/pypi/local/simple/{parts[4]}/" if parts[1] == "pypi" else f"/generic/local/{parts[3]}/?format=json"
 
 
@@ -89,7 +102,8 @@ def pages_of(record: Record) -> list[str]:
     """Every page that lists what clients did."""
     hosted = {_page_of(path) for path in (*record.there, *record.perhaps, *record.gone)}
     proxied = {f"/pypi/proxy/simple/{each.here.split('/')[4]}/" for each in record.laid if "/pypi/" in each.here}
-    return sorted(hosted | proxied)
+    crates = [each.here.split("/")[6] for each in record.laid if "/cargo/" in each.here]
+    return sorted(hosted | proxied | {f"/cargo/proxy/{indexed(name)}" for name in crates})
 
 
 def all_pages(server: Running) -> Iterator[str]:
@@ -101,6 +115,8 @@ def all_pages(server: Running) -> Iterator[str]:
     ):
         if format == "pypi":
             yield f"/pypi/{name}/simple/{package}/"
+        elif format == "cargo":
+            yield f"/cargo/{name}/{indexed(package)}"
         elif name == "local":
             yield f"/generic/local/{package.partition('/')[0]}/?format=json"
 
@@ -116,7 +132,9 @@ def check_blobs(server: Running) -> None:
 def repeat(server: Running, items: Sequence[Item]) -> None:
     """A publish that was cut can be repeated, whether or not it had arrived."""
     for item in items:
-        assert server.put(item.put, item.data).status in (200, 201), item.put
+        # A second publish of a crate is refused, and says that it had arrived.
+        again = (200, 409) if item.sent else (200, 201)
+        assert server.put(item.put, item.sent or item.data).status in again, item.put
         assert ok(get(server, item.here)).body == item.data
 
 

@@ -112,6 +112,8 @@ def _config(source: Source) -> Reading:
         raise Malformed(
             "it is no config.json of a registry: it names no dl; is the address that of an index?"
         ) from error
+    if not config.dl.startswith(("http://", "https://")):
+        raise Malformed("its config.json names a dl that is no http or https address")
     return Reading(properties={"dl": config.dl, "api": (config.api or "").rstrip("/")})
 
 
