@@ -7,7 +7,7 @@ import json
 import re
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,12 +15,14 @@ import pytest
 
 import reliquary
 from reliquary.failpoints import VARIABLE, arm, reach
+from tests.contracts.requests import indexed
 from tests.faults.forks import Forks
 from tests.faults.playground import (
     Played,
     age,
     blobs,
     get,
+    lay_crate,
     lay_plain,
     lay_wheel,
     litter,
@@ -31,6 +33,8 @@ from tests.faults.playground import (
     stored,
     wheel_name,
 )
+from tests.formats.cargo.artefacts import body as framed
+from tests.formats.cargo.artefacts import crate, told
 from tests.formats.pypi.artefacts import wheel
 from tests.running import Running, start
 from tests.upstreams import Upstream
@@ -41,6 +45,8 @@ PUBLISH = (
     *("publish.renamed:1", "publish.stored:1", "add.rows-written:1", "add.before-commit:1", "add.committed:1"),
     "publish.before-answer:1",
 )
+PUBLISH_CRATE = PUBLISH[2:]
+"""A crate has no small blobs beside it."""
 FILL = (
     *("fill.begun:1", "fill.written:1", "fill.written:2", "fill.finished:1", "fill.linked:1", "fill.moved:1"),
     *("fill.adopted:1", "fill.before-row:1", "fill.before-commit:1", "fill.committed:1", "fill.landed:1"),
@@ -150,6 +156,44 @@ def test_a_publish_killed_at_every_step(upstream: Upstream, forks: Forks, tmp_pa
     forks.verify(data)
 
 
+def line_or_absent(server: Running, name: str, data: bytes) -> bool:
+    """A crate is in the index and whole, or neither in the index nor here; whether it is."""
+    page = get(server, f"/cargo/local/{indexed(name)}")
+    got = get(server, f"/cargo/local/api/v1/crates/{name}/1.0.0/download")
+    assert (page.status, got.status, got.body == data) in ((200, 200, True), (404, 404, False)), name
+    assert page.status == 404 or json.loads(page.body)["cksum"] == sha256(data), name
+    return page.status == 200
+
+
+@pytest.mark.timeout(150)
+def test_a_publish_of_a_crate_killed_at_every_step(upstream: Upstream, forks: Forks, tmp_path: Path) -> None:
+    """cargo looks at the index after a publish that was cut: what is there is whole, the rest can be sent again."""
+    data, config = tmp_path / "var", settings(upstream)
+    items = {point: crate(name_of(point), files={"x": noise(700_000, point)}) for point in PUBLISH_CRATE}
+    for point, item in items.items():
+        name = name_of(point)
+        server = armed(forks, data, config, point)
+        try:
+            assert put(server, "/cargo/main/api/v1/crates/new", framed(told(name), item)) == 0, point
+            died(server, point)
+        finally:
+            server.stop()
+    age(data)
+    server = start(data, config=config, by=forks.spawn)
+    try:
+        for point, item in items.items():
+            name = name_of(point)
+            there = line_or_absent(server, name, item)
+            assert there == (PUBLISH_CRATE.index(point) >= PUBLISH_CRATE.index("add.committed:1")), point
+            again = put(server, "/cargo/main/api/v1/crates/new", framed(told(name), item))
+            assert again == (409 if there else 200), point
+            assert line_or_absent(server, name, item)
+        assert litter(data) == []
+    finally:
+        server.stop()
+    forks.verify(data)
+
+
 def kill_fills(forks: Forks, data: Path, config: str, points: Sequence[str], laid: Sequence[Played]) -> None:
     """Kill one fill at each point, look at what it left, then fill them all."""
     for point, played in zip(points, laid, strict=True):
@@ -179,8 +223,11 @@ def kill_fills(forks: Forks, data: Path, config: str, points: Sequence[str], lai
 
 
 @pytest.mark.timeout(150)
-def test_a_fill_killed_at_every_step(upstream: Upstream, forks: Forks, tmp_path: Path) -> None:
-    laid = [lay_wheel(upstream, name_of(point), noise(900_000, point)) for point in FILL]
+@pytest.mark.parametrize("lay", [lay_wheel, lay_crate], ids=["pypi", "cargo"])
+def test_a_fill_killed_at_every_step(
+    upstream: Upstream, forks: Forks, tmp_path: Path, lay: Callable[[Upstream, str, bytes], Played]
+) -> None:
+    laid = [lay(upstream, name_of(point), noise(900_000, point)) for point in FILL]
     kill_fills(forks, tmp_path / "var", settings(upstream), FILL, laid)
 
 
