@@ -199,7 +199,7 @@ def _statements(text: str) -> Iterator[_Statement]:
     before: list[str | None] = []
     for number, (words, comment) in _lines(text):
         if not words:
-            before = _waiting(before, comment, block is not None, first)
+            _wait(before, comment, block is not None, first)
         elif block is None:
             said = [each for each in before if each is not None]
             block = _opened(number, words, said)
@@ -229,16 +229,17 @@ def _is_empty_block(words: list[str]) -> bool:
     return len(words) > 2 and words[-2:] == ["(", ")"]
 
 
-def _waiting(before: list[str | None], comment: str | None, inside: bool, first: bool) -> list[str | None]:
-    """The comments that wait for their directive, after a line without words; None stands for a blank line.
+def _wait(before: list[str | None], comment: str | None, inside: bool, first: bool) -> None:
+    """Keep the comment of a line without words for the directive behind it; None stands for a blank line.
 
-    Outside of a block a blank line sends them away. Inside it is kept, and hides the block's own comment.
+    Outside of a block a blank line sends the comments away. Inside it is kept, and hides the block's own comment.
     """
     if comment is not None:
-        return [*before, comment]
-    if not inside:
-        return []
-    return [*before, None] if (before and before[-1] is not None) or (not before and not first) else before
+        before.append(comment)
+    elif not inside:
+        before.clear()
+    elif before[-1] is not None if before else not first:
+        before.append(None)
 
 
 def _comments(block: _Block, before: list[str | None], own: str | None) -> list[str]:
