@@ -105,7 +105,6 @@ def test_an_index_whose_config_is_sick(server: Running, upstream: Upstream, sick
     assert get_healed(server, played.here).body == played.data
 
 
-@pytest.mark.xfail(strict=True, reason="the core takes a guide that is missing for a file that is missing")
 def test_an_index_without_a_config(server: Running, upstream: Upstream) -> None:
     """Whoever configured the address of something else must see that; the archive is not said to be missing."""
     played = lay_crate(upstream, "demo", boxed("demo"))
@@ -126,7 +125,6 @@ def test_a_config_that_was_read_outlives_a_fault(server: Running, upstream: Upst
         assert upstream.hits(played.there) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="the core takes a guide that is missing for a file that is missing")
 def test_a_config_that_was_read_outlives_its_absence(server: Running, upstream: Upstream) -> None:
     first, other = (lay_crate(upstream, name, boxed(name)) for name in ("first", "other"))
     assert get(server, first.here).body == first.data

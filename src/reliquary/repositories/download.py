@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -31,20 +31,24 @@ class Download:
         self._entry = entry
 
     async def _places(self) -> list[tuple[Upstream, str]]:
-        """Raises NotHere, Unavailable where an upstream must tell and does not."""
+        """Raises Unavailable where the upstreams must tell and do not."""
         upstreams, url = self._proxy.upstreams, self._entry.url
         if url is not None:
             # Credentials belong to the upstream whose page named the file.
             near = [each for each in upstreams if url.startswith(each.base)]
             return [((near or list(upstreams))[0], url)]
-        found = [(each, await self._place(each)) for each in upstreams]
-        return [(each, place) for each, place in found if place is not None]
+        found = [(each, place) for each in upstreams if (place := await self._place(each)) is not None]
+        if not found and any(self._proxy.format.guide(each.base) for each in upstreams):
+            raise Unavailable(f"the upstream of {self._proxy.spec.title} does not tell where its files are")
+        return found
 
     async def _place(self, upstream: Upstream) -> str | None:
         place = self._proxy.format.locate(self._key, upstream.base)
-        if place is None and (told := await self._proxy.told(upstream)):
-            place = self._proxy.format.direct(self._entry, told)
-        return place
+        if place is not None or self._proxy.format.guide(upstream.base) is None:
+            return place
+        with suppress(NotHere):
+            return self._proxy.format.direct(self._entry, await self._proxy.told(upstream))
+        return None
 
     @asynccontextmanager
     async def begin(self, state: UpstreamState | None) -> AsyncIterator[Answer | None]:

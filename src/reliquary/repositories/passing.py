@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from reliquary.errors import NotHere, Unavailable, WrongMethod
@@ -100,7 +101,9 @@ class ProxyShelf(LookingShelf):
     async def _put_to(self, path: str, headers: Mapping[str, str], body: bytes | None, *, aside: bool = False) -> Reply:
         sent = {name: value for name, value in headers.items() if name == "accept"}
         for upstream in self._proxy.upstreams:
-            url = self._format.question(path, upstream.base, await self._proxy.told(upstream))
+            url: str | None = None
+            with suppress(NotHere):
+                url = self._format.question(path, upstream.base, await self._proxy.told(upstream))
             if url is None:
                 continue
             await self._keep_pace()

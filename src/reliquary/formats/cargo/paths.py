@@ -13,6 +13,7 @@ from reliquary.types import Action
 
 _Run: TypeAlias = Callable[[Incoming, Shelf], Awaitable[Reply]]
 _PAGE = Manner(offers=(TEXT,), max_age=300, codings=True, prompt=True)
+_CONFIG = Manner(offers=(TEXT,), max_age=300)
 _CRATE = Manner(offers=(Offer("application/gzip", "application/gzip"),), immutable=True, ranges=True, sandbox=True)
 _README = Manner(offers=(Offer("text/plain", "text/plain; charset=utf-8"),), immutable=True, ranges=True, sandbox=True)
 READS = ("GET", "HEAD")
@@ -60,7 +61,7 @@ def match(method: str, segments: tuple[str, ...], query: Mapping[str, str]) -> M
 def manner(key: FileKey | PageKey) -> Manner:
     """How an index file, an archive or a readme is answered."""
     if isinstance(key, PageKey):
-        return _PAGE
+        return _CONFIG if key.scope == keys.CONFIG else _PAGE
     return _CRATE if key.listed else _README
 
 
