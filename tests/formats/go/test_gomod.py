@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reliquary.errors import Malformed
-from reliquary.formats.go.gomod import LARGEST, LONGEST, GoMod, Retraction, check, read
+from reliquary.formats.go.gomod import LARGEST, LINES, LONGEST, GoMod, Retraction, check, read
 from tests.formats.go import artefacts
 
 STAMP = "20200102030405-abcdefabcdef"
@@ -129,6 +129,7 @@ def test_how_a_module_is_named(text: str, module: str | None) -> None:
         ("ignore", "line 1 .* one folder"),
         ("x" * (LONGEST + 1), "line 1 .* characters"),
         ("\n" * 70_000 + "go", "line 70001 "),
+        ("\n" * LINES, f"line {LINES + 1} .* more than {LINES} lines"),
     ],
 )
 def test_what_is_refused(text: str, match: str) -> None:
@@ -276,10 +277,13 @@ def test_23_a_go_mod_of_16_mib_is_the_largest() -> None:
         "module " + '"' + r"\x41" * 10_000 + '"',
         "retract " + "[" * 30_000,
         "// Deprecated: " + " " * 60_000 + "\nmodule a",
-        "//\n" * 60_000 + "// Deprecated:\n" * 60_000 + "module a",
-        "retract (\n" + "\n// x" * 100_000,
+        "//\n" * 40_000 + "// Deprecated:\n" * 40_000 + "module a",
+        "retract (\n" + "\n// x" * 90_000,
         "go " + "1." * 30_000,
         "require a.b/c v" + "9" * 60_000 + ".0.0",
+        "require a.b/c v1.0.0\n" * (LINES // 4),
+        'require "a.b/c" v1.0.0\n' * (LINES // 4),
+        ("a " * 40 + "\n") * (LINES // 4),
     ],
 )
 def test_what_would_tire_a_reader(text: str) -> None:
@@ -288,7 +292,7 @@ def test_what_would_tire_a_reader(text: str) -> None:
         told(text)
     except Malformed as error:
         assert error.message.startswith("line ")
-    assert time.process_time() - began < 3
+    assert time.process_time() - began < 8
 
 
 PARTS = st.sampled_from(

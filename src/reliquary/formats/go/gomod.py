@@ -17,11 +17,15 @@ LARGEST = 16 * 1_048_576
 LONGEST = 65_536
 """Characters of one of its lines."""
 
+LINES = 100_000
+"""Lines of it: a larger one would keep a reader busy for many seconds."""
+
 _TOKEN = re.compile(
     r"""[ \t\r]+ | (?P<comment>//.*) | (?P<block>/\*)
     | (?P<word> [()\[\]{},] | "(?:[^"\\]|\\.)*" | `[^`]*` | (?!["`]) (?:(?!//|/\*)[^ \t\r()\[\]{},])+ )""",
     re.VERBOSE,
 )
+_PUNCTUATION = re.compile(r"[()\[\]{},]")
 _BLOCKS = frozenset({"module", "require", "retract", "ignore", "godebug", "exclude", "replace", "tool"})
 _GO = re.compile(r"[1-9][0-9]*\.(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))?(?:[a-z]+[0-9]+)?")
 _LAX_GO = re.compile(r"v?([1-9][0-9]*\.(?:0|[1-9][0-9]*))[^0-9].*")
@@ -151,6 +155,8 @@ def _lines(text: str) -> Iterator[tuple[int, Line]]:
         number += 1
         end = text.find("\n", start)
         end = len(text) if end < 0 else end
+        if number > LINES:
+            raise _wrong(number, f"it has more than {LINES} lines")
         if end - start > LONGEST:
             raise _wrong(number, f"it has more than {LONGEST} characters")
         yield number, _line(number, text[start:end])
@@ -158,6 +164,16 @@ def _lines(text: str) -> Iterator[tuple[int, Line]]:
 
 
 def _line(number: int, text: str) -> Line:
+    code, slashes, comment = text.partition("//")
+    if '"' in text or "`" in text or "/*" in code:
+        return _lexed(number, text)
+    plain = _PUNCTUATION.sub(r" \g<0> ", code).replace("\t", " ").replace("\r", " ")
+    # Of all white space only the blank counts as printable: it is the only one to split at.
+    return (plain.split(), comment.strip() if slashes else None) if plain.isprintable() else _lexed(number, text)
+
+
+def _lexed(number: int, text: str) -> Line:
+    """The same for any line, token by token."""
     words: list[str] = []
     at = 0
     while at < len(text):
@@ -280,10 +296,12 @@ def _require(draft: _Draft, statement: _Statement) -> None:
     if len(statement.words) != 2:
         raise _wrong(statement.number, "write require, a module path and a version")
     path, version = (_text(statement, word) for word in statement.words)
-    parsed = versions.parse(_whole(version))
+    exact = _whole(version)
+    parsed = versions.parse(exact)
     if parsed is None:
         raise _wrong(statement.number, f"{shown(version)} is no version; write one such as v1.2.3")
-    exact = _canonical(version)
+    if parsed.build not in ("", versions.INCOMPATIBLE[1:]):
+        exact = exact.partition("+")[0]
     if not _fits(path, exact):
         raise _wrong(statement.number, f"{shown(path)} can have no version {shown(version)}")
     draft.requires.append((path, exact))
@@ -351,11 +369,6 @@ def _unquoted(statement: _Statement, found: re.Match[str]) -> bytes:
 def _whole(version: str) -> str:
     """A version with the zeros that ``v1`` and ``v1.2`` leave out."""
     return version + ".0" * (2 - version.count(".")) if _SHORTHAND.fullmatch(version) else version
-
-
-def _canonical(version: str) -> str:
-    whole = _whole(version)
-    return whole if versions.canonical(whole) else whole.partition("+")[0]
 
 
 def _fits(path: str, version: str) -> bool:
