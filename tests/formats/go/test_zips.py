@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from reliquary.errors import Malformed, Refused, TooLarge
 from reliquary.formats.go import gomod, zips
-from reliquary.formats.go.zips import LARGEST, LARGEST_LICENSE, Module, agree, h1_of, look, mod_h1, synthetic
+from reliquary.formats.go.zips import LARGEST, LARGEST_LICENSE, Module, agree, h1_of, look, mod_h1
 from tests.formats.go import artefacts
 
 PATH, VERSION = "example.com/demo", "v1.0.0"
