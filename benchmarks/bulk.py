@@ -23,7 +23,7 @@ from reliquary.formats.pypi import FORMAT, names
 from reliquary.settings import Settings
 from reliquary.types import Entry
 
-NONE = 'upstreams = { pypi = "none", npm = "none", cargo = "none" }\n'
+NONE = 'upstreams = { pypi = "none", npm = "none", cargo = "none", go = "none" }\n'
 PATH = "/generic/local/bench/huge.bin"
 BATCH = 5000
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

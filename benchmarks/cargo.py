@@ -173,7 +173,7 @@ def hosted(folder: Path, seconds: float, rounds: int) -> Iterator[Row]:
     folder.mkdir(parents=True)
     program = cargo_peer.provide()
     with ExitStack() as stack:
-        server = stack.enter_context(running(folder / "var", config='upstreams = { cargo = "none" }\n'))
+        server = stack.enter_context(running(folder / "var", config='upstreams = { cargo = "none", go = "none" }\n'))
         sides = [cargo_peer.side("reliquary", f"{server.url}cargo/local/", server.token)]
         if program is not None:
             sides.append(stack.enter_context(cargo_peer.kellnr(program, folder / cargo_peer.NAME)))

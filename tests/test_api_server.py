@@ -12,7 +12,7 @@ import pytest
 from tests.running import Answer, Running, basic, running
 
 CONFIG = """
-upstreams = { pypi = "none", npm = "none", cargo = "none" }
+upstreams = { pypi = "none", npm = "none", cargo = "none", go = "none" }
 gc_grace = 0
 
 [[repositories]]

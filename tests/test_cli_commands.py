@@ -16,7 +16,7 @@ from tests.running import Running, basic, environment, reliquary, running
 from tests.upstreams import playing
 
 CONFIG = """
-upstreams = { pypi = "none", npm = "none", cargo = "none" }
+upstreams = { pypi = "none", npm = "none", cargo = "none", go = "none" }
 gc_grace = 0
 reserve = 0
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.running import running
 
-NONE = 'upstreams = { pypi = "none", npm = "none", cargo = "none" }\n'
+NONE = 'upstreams = { pypi = "none", npm = "none", cargo = "none", go = "none" }\n'
 
 
 def test_a_published_file_is_listed_served_and_survives_a_restart(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.anyio
 
 USERS = {"ann": "correct horse", "bob": "battery staple", "eve": "long enough"}
 CONFIG = """
-upstreams = { pypi = "none", npm = "none", cargo = "none" }
+upstreams = { pypi = "none", npm = "none", cargo = "none", go = "none" }
 
 [[repositories]]
 format = "generic"

@@ -20,7 +20,7 @@ from tests.running import Answer, Running, basic, running
 
 CONFIG = """
 workers = 2
-upstreams = { pypi = "none", npm = "none", cargo = "none" }
+upstreams = { pypi = "none", npm = "none", cargo = "none", go = "none" }
 
 [[users]]
 name = "ann"

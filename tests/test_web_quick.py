@@ -14,7 +14,7 @@ import pytest
 from tests.formats.pypi.artefacts import wheel
 from tests.running import Answer, Running, running
 
-NONE = 'upstreams = { pypi = "none", npm = "none", cargo = "none" }\n'
+NONE = 'upstreams = { pypi = "none", npm = "none", cargo = "none", go = "none" }\n'
 PAGE = "/pypi/main/simple/demo/"
 JSON = {"Accept": "application/vnd.pypi.simple.v1+json"}
 

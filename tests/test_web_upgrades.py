@@ -8,7 +8,7 @@ import pytest
 from tests.running import Running, running
 
 OFFER = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
-NONE = 'upstreams = { pypi = "none", npm = "none", cargo = "none" }'
+NONE = 'upstreams = { pypi = "none", npm = "none", cargo = "none", go = "none" }'
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ from tests.faults.playground import (
 from tests.running import Running, basic, environment, free_port, running, start
 from tests.upstreams import Upstream, playing
 
-NONE = 'workers = 2\nupstreams = { pypi = "none", npm = "none", cargo = "none" }\n'
+NONE = 'workers = 2\nupstreams = { pypi = "none", npm = "none", cargo = "none", go = "none" }\n'
 PATIENCE = 30.0
 
 
@@ -384,7 +384,9 @@ def test_every_worker_speaks_tls(
     forks: Forks, authority: tuple[trustme.CA, Path, Path], tmp_path: Path, count: int
 ) -> None:
     config, log, port = tmp_path / "tls.toml", tmp_path / "var.log", free_port()
-    config.write_text(f'workers = {count}\nupstreams = {{ pypi = "none", npm = "none", cargo = "none" }}\n')
+    config.write_text(
+        f'workers = {count}\nupstreams = {{ pypi = "none", npm = "none", cargo = "none", go = "none" }}\n'
+    )
     trusted, chain, key = authority
     args = ["serve", "--data", str(tmp_path / "var"), "--port", str(port), "--config", str(config)]
     process = forks.spawn([*args, "--tls-cert", str(chain), "--tls-key", str(key)], environment(), log)

@@ -27,7 +27,9 @@ SAMPLES = (Sample("mirrored-one"), Sample("mirrored-two"), Sample("mirrored-two"
 @pytest.fixture
 def origin(tmp_path: Path) -> Iterator[Running]:
     """A server with two hosted projects and no upstream."""
-    with running(tmp_path / "var", config='upstreams = { pypi = "none", npm = "none", cargo = "none" }\n') as server:
+    with running(
+        tmp_path / "var", config='upstreams = { pypi = "none", npm = "none", cargo = "none", go = "none" }\n'
+    ) as server:
         for each in SAMPLES:
             assert server.put(f"/pypi/local/{each.filename}", each.wheel).status == 201
         yield server

@@ -291,7 +291,7 @@ def config(upstream: Upstream, more: str = "") -> str:
     return f"upstreams = {{ {named} }}\n{more}"
 
 
-NONE = 'upstreams = { pypi = "none", generic = "none", npm = "none", cargo = "none" }\n'
+NONE = 'upstreams = { pypi = "none", generic = "none", npm = "none", cargo = "none", go = "none" }\n'
 
 
 @contextmanager

@@ -30,7 +30,7 @@ FRESH = "page_life = 0\nstale_for = 0\nnegative_life = 0\n"
 def settings(upstream: Upstream, more: str = "", *, index: str = "simple/") -> str:
     """A settings file: proxies over the upstream, for pypi, npm and cargo with a group around them."""
     return f"""
-upstreams = {{ pypi = "none", npm = "none", cargo = "none" }}
+upstreams = {{ pypi = "none", npm = "none", cargo = "none", go = "none" }}
 retries = 0
 read_timeout = 1
 reserve = 0

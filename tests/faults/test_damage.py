@@ -120,7 +120,7 @@ def test_a_kept_page_that_is_damaged_is_fetched_again(upstream: Upstream, tmp_pa
 
 
 def test_a_repair_renders_damaged_pages_again(tmp_path: Path) -> None:
-    config = 'upstreams = { pypi = "none", npm = "none", cargo = "none" }\n'
+    config = 'upstreams = { pypi = "none", npm = "none", cargo = "none", go = "none" }\n'
     path = "/pypi/local/simple/paged/"
     with running(tmp_path / "var", config=config) as server:
         assert server.put(f"/pypi/local/{wheel_name('paged')}", wheel("paged")).status == 201
@@ -293,7 +293,9 @@ def cpu(pid: int) -> float:
 
 def test_more_idle_connections_than_descriptors_end_no_server(tmp_path: Path) -> None:
     """What cannot be accepted is hung up on; the loop does not spin over it, and all is well when they leave."""
-    with running(tmp_path / "var", config='upstreams = { pypi = "none", npm = "none", cargo = "none" }\n') as server:
+    with running(
+        tmp_path / "var", config='upstreams = { pypi = "none", npm = "none", cargo = "none", go = "none" }\n'
+    ) as server:
         assert server.put("/generic/local/here.bin", b"here").status == 201
         pid, have = server.process.pid, descriptors(server)
         before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
@@ -356,7 +358,7 @@ async def publish(repository: Repository, path: str, data: bytes) -> None:
 
 
 OVER = """
-upstreams = { pypi = "none", npm = "none", cargo = "none" }
+upstreams = { pypi = "none", npm = "none", cargo = "none", go = "none" }
 reserve = 0
 [[repositories]]
 format = "generic"

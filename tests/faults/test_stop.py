@@ -36,7 +36,7 @@ from tests.formats.pypi.artefacts import metadata, wheel
 from tests.running import Running, basic, environment, free_port, reliquary, running, start
 from tests.upstreams import Upstream
 
-NONE = 'upstreams = { pypi = "none", npm = "none", cargo = "none" }\n'
+NONE = 'upstreams = { pypi = "none", npm = "none", cargo = "none", go = "none" }\n'
 SIZE = 600_000
 
 

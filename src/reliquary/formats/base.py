@@ -47,6 +47,7 @@ class Manner:
             (`Listing.base_url`).
         prompt: a proxied page past its age is confirmed before it is sent, not behind the answer, and not here any more
             once its upstream says so: clients of this format look at it when they must know what is new.
+        checked: a proxied file that no page lists is looked at by `Format.arrive` too.
     """
 
     offers: tuple[Offer, ...]
@@ -58,18 +59,21 @@ class Manner:
     sandbox: bool = False
     absolute: bool = False
     prompt: bool = False
+    checked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class FileKey:
     """A file: ``path`` is its key below the repository, ``scope`` the page scope that lists it,
     ``name`` the normalised package name that rules and access look at. ``listed`` is false for one
-    that no page lists, and whose address at an upstream `Format.locate` tells."""
+    that no page lists, and whose address at an upstream `Format.locate` tells; ``version`` what the
+    address says of it, for one that no index named."""
 
     path: str
     scope: str
     name: str
     listed: bool = True
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,7 @@ class Reading:
         properties: facts on the package (status, serial), text to text, that are asked for by name.
         dated: when the document was last changed, as far as it says.
         weight: what it costs to remember beyond its entries, in entries.
+        whole: it names all files of its scope: what it leaves out is gone upstream.
         about: what else its pages say beside its files; read from the document each time, never
             written elsewhere.
     """
@@ -174,6 +179,7 @@ class Reading:
     about: Mapping[str, str] = field(default_factory=dict)
     dated: datetime | None = None
     weight: int = 0
+    whole: bool = True
 
 
 class Shown(Protocol):
@@ -396,7 +402,11 @@ class Format(Protocol):
         """How the file at this key is computed from another, or None."""
 
     def arrive(self, entry: Entry, file: IO[bytes]) -> Arrival | None:
-        """Look at a proxied file that is now stored; None when nothing was learned. In a thread."""
+        """Look at a proxied file that is now stored; None when nothing was learned. In a thread.
+
+        Raises:
+            Mismatch: it is not what was asked for, and gets no name here.
+        """
 
     def renew(self, known: Entry, new: Entry) -> Entry:
         """The entry to list when an upstream's page says ``new`` of a stored file known as

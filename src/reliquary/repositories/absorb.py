@@ -49,7 +49,8 @@ class Absorption:
         kept = {row.entry.key: row for row in stored if row.id not in ids}
         files = [self._renewed(row, entry) for row in kept.values() if (entry := self.held.find(row.entry.key))]
         # What upstream removed stays as long as its bytes are here: somebody depends on it.
-        gone = [row for key, row in kept.items() if key not in self.held.places and row.blob is None]
+        whole = self.held.reading.whole
+        gone = [row for key, row in kept.items() if whole and key not in self.held.places and row.blob is None]
         return Renewal([*files, *self._superseded(kept), *self._appeared(kept)], [*ids, *(row.id for row in gone)])
 
     def _contradicted(self, row: StoredFile) -> bool:

@@ -80,7 +80,7 @@ class Arrivals:
         known = await self._proxy.known(key)
         if known is not None and not contradict(known.entry.digests, entry.digests):
             entry = known.entry  # what the index says may have changed while the bytes came
-        learned = await self._look(entry, receipt)
+        learned = await self._look(key, entry, receipt)
         made = new_file(self._proxy.format, learned.entry, now, first_seen=known.first_seen if known else now)
         if known is not None:
             made = replace(made, etag=known.etag, modified=known.modified)
@@ -106,14 +106,15 @@ class Arrivals:
             verified_by=verified_by,
         )
 
-    async def _look(self, entry: Entry, receipt: Receipt) -> Arrival:
-        known = replace(entry, size=receipt.size, digests={**entry.digests, "sha256": receipt.blob})
-        if not entry.listed:
-            return Arrival(entry)
-        if not self._proxy.format.learns:
+    async def _look(self, key: FileKey, entry: Entry, receipt: Receipt) -> Arrival:
+        known = entry
+        if entry.listed:
+            known = replace(entry, size=receipt.size, digests={**entry.digests, "sha256": receipt.blob})
+        format = self._proxy.format
+        if not (format.learns and (entry.listed or format.manner(key).checked)):
             return Arrival(known)
         with await self._context.store.open(receipt.blob) as file:
-            learned = await asyncio.to_thread(self._proxy.format.arrive, known, file)
+            learned = await asyncio.to_thread(format.arrive, known, file)
         return learned or Arrival(known)
 
     async def _sidecar(self, entry: Entry, data: bytes) -> NewFile:

@@ -98,7 +98,8 @@ class Filling:
                 raise NotHere(f"{self._proxy.spec.title} has no {key.path} and asks no upstream")
             return None
         filename = key.path.rpartition("/")[2]
-        return Entry(key.path, key.name, "", filename, key.scope, url=None if key.listed else url, listed=key.listed)
+        url = None if key.listed else url
+        return Entry(key.path, key.name, key.version, filename, key.scope, url=url, listed=key.listed)
 
     def _download(self, key: FileKey, entry: Entry | None) -> str | None:
         if entry is not None and entry.url is not None:

@@ -188,7 +188,7 @@ def mirrors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running,
     """A server with a proxy for every form of ``dl``, and a closed upstream's."""
     with ExitStack() as stack:
         played = {form: stack.enter_context(registry(form, validators=form != "names")) for form in FORMS}
-        lines = ['upstreams = { cargo = "none", npm = "none", pypi = "none" }']
+        lines = ['upstreams = { cargo = "none", go = "none", npm = "none", pypi = "none" }']
         for form, each in played.items():
             lines += [f'[[repositories]]\nformat = "cargo"\nname = "{form}"\nkind = "proxy"\nupstream = "{each.url}"']
             lines += [f'[[repositories]]\nformat = "cargo"\nname = "all-{form}"\nkind = "group"']
@@ -273,7 +273,7 @@ def test_credentials_for_an_upstream_go_to_it_alone(tmp_path: Path) -> None:
         storage.offer(crate)
         played.moved = storage.url
         told = f'{{ url = "{played.url}", username = "team", password = "s3cret" }}'
-        settings = f'upstreams = {{ cargo = [{told}], npm = "none", pypi = "none" }}'
+        settings = f'upstreams = {{ cargo = [{told}], npm = "none", pypi = "none", go = "none" }}'
         with running(tmp_path / "server" / "var", config=settings) as server:
             cargo = Cargo(toolchain(), Home(tmp_path / "home"), {NAME: f"{server.url}cargo/main/"})
             assert fetched(cargo, project(tmp_path / "project", Dep(crate.name))) == {crate.name: "1.0.0"}
@@ -287,7 +287,7 @@ def test_a_server_behind_a_closed_server(world: World, tmp_path: Path) -> None:
     world.played.offer(public)
     inner = world.url("group", closed=True)
     told = f'{{ url = "{inner}", username = "__token__", password = "{world.server.token}" }}'
-    settings = f'upstreams = {{ cargo = [{told}], npm = "none", pypi = "none" }}'
+    settings = f'upstreams = {{ cargo = [{told}], npm = "none", pypi = "none", go = "none" }}'
     with running(tmp_path / "outer" / "var", config=settings) as outer:
         cargo = Cargo(toolchain(), Home(tmp_path / "home"), {NAME: f"{outer.url}cargo/main/"})
         folder = project(tmp_path / "project", Dep(own.name))

@@ -29,7 +29,7 @@ NAME = "reliquary"
 """What settings of cargo call the repository. ``second`` is another hosted one, ``brisk`` never keeps pages."""
 
 CONFIG = """
-upstreams = {{ cargo = "{url}", pypi = "none", npm = "none" }}
+upstreams = {{ cargo = "{url}", pypi = "none", npm = "none", go = "none" }}
 
 [[repositories]]
 format = "cargo"

@@ -22,7 +22,7 @@ from tests.clients.tools import Ran
 from tests.running import Running, basic, running
 
 CONFIG = """
-upstreams = { npm = "none", cargo = "none", pypi = "none" }
+upstreams = { npm = "none", cargo = "none", go = "none", pypi = "none" }
 
 [[repositories]]
 format = "npm"

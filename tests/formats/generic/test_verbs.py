@@ -29,7 +29,7 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Running]:
-    none = 'npm = "none", cargo = "none", pypi = "none"'
+    none = 'npm = "none", cargo = "none", go = "none", pypi = "none"'
     config = f'upstreams = {{ {none}, generic = "{upstream.url}pub/" }}\n{OVER}{REUSE}'
     with running(tmp_path_factory.mktemp("generic") / "var", config=config) as server:
         yield server

@@ -38,7 +38,9 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
                     said["dist"] = dist(b"other bytes", said["dist"]["tarball"])
                 if name != "plain":
                     upstream.put(f"/{name}/{version}", json.dumps(said).encode(), content_type="application/json")
-        text = f'upstreams = {{ npm = "{upstream.url}", pypi = "none", cargo = "none", generic = "none" }}\n'
+        text = (
+            f'upstreams = {{ npm = "{upstream.url}", pypi = "none", cargo = "none", go = "none", generic = "none" }}\n'
+        )
         with running(tmp_path / "var", config=text) as server:
             yield Stage(server, upstream)
 
