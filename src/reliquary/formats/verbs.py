@@ -238,9 +238,13 @@ class Shelf(Protocol):
         """One file, as far as the index knows it; of a group the first member's that has it. None when there is no
         such file. Raises Unavailable."""
 
-    async def elsewhere(self, name: str) -> Sequence[Mapping[str, str]]:
-        """While something is published through a group: the facts that each of its other members has of a package of
-        this name, in any spelling; members that have none, or do not answer, are left out."""
+    async def elsewhere(self, names: Sequence[str]) -> Sequence[Mapping[str, str]]:
+        """While something is published through a group: the facts that its other members have of packages spelled like
+        this, where they may be asked for them; who has none, or does not answer within seconds, is left out.
+
+        Args:
+            names: spellings of one name.
+        """
 
     async def serial(self, name: str) -> int:
         """The change that last touched the package, 0 when none did."""

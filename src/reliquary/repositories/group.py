@@ -140,7 +140,7 @@ class Group(Projection):
 
     async def rows(self, name: str) -> Sequence[StoredFile]:
         found: dict[str, StoredFile] = {}
-        for member in await self.chosen(name):
+        for member in await self.chosen(self._format.normalise(name)):
             for row in await member.rows(name):
                 found.setdefault(row.entry.filename, row)
         return list(found.values())
@@ -251,9 +251,9 @@ class Group(Projection):
             if target is None:
                 raise WrongMethod(f"{self._spec.title} has no hosted member to publish to")
             read, shelves = replace(call, action=Action.READ), list[Shelf]()
-            for other in self._ends():
+            for other, inside in self._ends(company):
                 with suppress(NotHere):  # a rule keeps the name from it
-                    shelves += [await other.shelf(publisher, permit, read)] if other is not target else []
+                    shelves += [await other.shelf(publisher, permit, read, inside)] if other is not target else []
             return await target.shelf(publisher, permit, call, Company(elsewhere=tuple(shelves)))
         inside = Company((*company.screen, *self._spec.rules), (*company.groups, self))
         if call.name is not None:
@@ -267,11 +267,12 @@ class Group(Projection):
         inside = replace(inside, beside=(*others, *company.beside))
         return await members[0].shelf(publisher, permit, call, inside)
 
-    def _ends(self) -> list[Repository]:
-        """Every member that is no group, those inside groups too."""
-        found: list[Repository] = []
+    def _ends(self, company: Company) -> list[tuple[Repository, Company]]:
+        """Every member that is no group, those inside groups too, with the rules and groups on the way to it."""
+        inside = Company((*company.screen, *self._spec.rules), (*company.groups, self))
+        found: list[tuple[Repository, Company]] = []
         for member in self.members:
-            found += member._ends() if isinstance(member, Group) else [member]
+            found += member._ends(inside) if isinstance(member, Group) else [(member, inside)]
         return found
 
     async def open(self, names: set[str]) -> set[str]:

@@ -46,7 +46,7 @@ class Hosted(Projection):
         )
 
     async def rows(self, name: str) -> Sequence[StoredFile]:
-        return await self._context.catalog.files.of_package(self._spec.id, name)
+        return await self._context.catalog.files.of_package(self._spec.id, self._format.normalise(name))
 
     async def file(self, key: FileKey, *, head: bool = False) -> FileHit:
         context = self._context

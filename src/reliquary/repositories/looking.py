@@ -13,18 +13,27 @@ from typing import Any, TypeVar
 from reliquary.catalog.publishing import TOMBSTONE
 from reliquary.errors import NotHere, Unavailable
 from reliquary.formats.base import FileKey, Format
-from reliquary.formats.verbs import PublicKey, Reply
+from reliquary.formats.verbs import PublicKey, Reply, Shelf
 from reliquary.repositories import rules
 from reliquary.repositories.base import ALONE, Company, Permit, Repository
 from reliquary.repositories.context import Context
 from reliquary.types import NOTHING, Action, Entry, StoredFile, Verdict
 
 T = TypeVar("T")
+PATIENCE = 5.0
+"""Seconds that a publisher waits for what the members of a group know of a name."""
 
 
 def visible(properties: Mapping[str, str]) -> dict[str, str]:
     """The properties that formats may see: not those that remember removed file names."""
     return {name: value for name, value in properties.items() if not name.startswith(TOMBSTONE)}
+
+
+async def _told(shelf: Shelf, name: str) -> Mapping[str, str]:
+    try:
+        return await shelf.properties(name)
+    except (NotHere, Unavailable):
+        return {}
 
 
 def known(row: StoredFile) -> Entry:
@@ -95,12 +104,19 @@ class LookingShelf:
             found |= await other.offered(names)
         return found
 
-    async def elsewhere(self, name: str) -> Sequence[Mapping[str, str]]:
-        found: list[Mapping[str, str]] = []
+    async def elsewhere(self, names: Sequence[str]) -> Sequence[Mapping[str, str]]:
+        kept = {self._format.normalise(name) for name in names}
+        asked: list[asyncio.Task[Mapping[str, str]]] = []
         for other in self._company.elsewhere:
-            with suppress(NotHere, Unavailable):
-                found.append(await other.properties(name))
-        return [facts for facts in found if facts]
+            # What rules and hosted members keep is told to no upstream, not even by a question.
+            if other.hosted or await other.offered(kept) == kept:
+                asked += [asyncio.ensure_future(_told(other, name)) for name in names]
+        if not asked:
+            return []
+        done, late = await asyncio.wait(asked, timeout=PATIENCE)
+        for each in late:
+            each.cancel()
+        return [facts for each in asked if each in done and (facts := each.result())]
 
     async def serial(self, name: str) -> int:
         return await self._context.catalog.packages.serial([self._spec.id], name)

@@ -21,7 +21,7 @@ MOST_HEAD = 262_144
 """Bytes that the request line and all headers may take together."""
 
 
-_H2C = re.compile(rb"\r\nupgrade:[ \t]*h2c[ \t]*(?=\r\n|\Z)", re.IGNORECASE)
+_H2C = re.compile(rb"\r\nupgrade:[ \t]*h2c[ \t]*\r\n", re.IGNORECASE)
 
 
 class Protocol(HttpToolsProtocol):
@@ -85,7 +85,7 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, which keeps a head that never ends until it has all of it."""
-        super().data_received(_without_h2c(data) if self._between or self._in_head else data)
+        super().data_received(_without_h2c(data) if self._between else data)
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MOST_HEAD and not self.transport.is_closing():
@@ -101,7 +101,8 @@ def _without_h2c(data: bytes) -> bytes:
     if b"h2c" not in data:
         return data
     head, end, rest = data.partition(b"\r\n\r\n")
-    return _H2C.sub(b"", head) + end + rest
+    # Of a head in pieces nobody knows here where a line, or the head, ends.
+    return _H2C.sub(b"\r\n", head + b"\r\n")[:-2] + end + rest if end else data
 
 
 def _nothing(_: bytes, __: Sequence[tuple[bytes, bytes]]) -> None:

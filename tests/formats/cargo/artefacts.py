@@ -11,6 +11,11 @@ import tarfile
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
+from reliquary.formats import semver
+from reliquary.formats.cargo import lines, names, syntax
+
 TABLES = (
     "badges",
     "bin",
@@ -149,3 +154,15 @@ def _value(value: object) -> str:
 
 def _key(text: str) -> str:
     return text if text.replace("-", "").replace("_", "").isalnum() and text.isascii() else json.dumps(text)
+
+
+def parse(text: bytes) -> lines.Line | None:
+    """An index line as cargo reads it; None where it would show nobody its version. Requirements, targets and
+    features are taken as they are."""
+    try:
+        line = msgspec.json.decode(text, type=lines.Line)
+    except (ValueError, RecursionError):
+        return None
+    good = names.valid(line.name) and semver.parse(line.vers) is not None
+    good = good and (line.rust_version is None or syntax.rust_version(line.rust_version))
+    return line if good and (line.pubtime is None or syntax.pubtime(line.pubtime)) else None

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from reliquary.errors import Malformed
 from reliquary.formats.cargo import lines
 from tests.formats.cargo import artefacts
+from tests.formats.cargo.artefacts import parse
 
 INDEX = "sparse+https://here.example/cargo/main/"
 PUBLIC = "https://code.example/public/index"
@@ -55,7 +56,7 @@ def test_edge_17_a_line_is_one_compact_object_with_its_members_in_order() -> Non
 
 
 def test_a_line_that_was_made_is_read() -> None:
-    line = lines.parse(build(artefacts.told(deps=[artefacts.dep()], features={"a": ["dep:leaf"]})).encode() + b"\n")
+    line = parse(build(artefacts.told(deps=[artefacts.dep()], features={"a": ["dep:leaf"]})).encode() + b"\n")
     assert line is not None
     assert (line.name, line.vers, line.cksum, line.yanked, line.v) == ("demo", "1.0.0", CKSUM, False, 1)
     assert line.deps == [lines.Dependency(name="leaf", req="^1.0", kind="normal")]
@@ -233,7 +234,7 @@ def test_as_much_as_may_be() -> None:
     deps = [artefacts.dep(f"d{at}") for at in range(1000)]
     features = {f"f{at}": ["f0"] for at in range(5000)}
     line = build(artefacts.told(deps=deps, features=features))
-    found = lines.parse(line.encode())
+    found = parse(line.encode())
     assert found is not None
     assert (len(found.deps), len(found.features)) == (1000, 5000)
 
@@ -251,8 +252,8 @@ def test_as_much_as_may_be() -> None:
 )
 def test_lines_that_cargo_reads(text: str) -> None:
     lines.check(text)
-    assert lines.parse(text.encode()) is not None
-    assert lines.parse(f" {text}\r\n".encode()) is not None
+    assert parse(text.encode()) is not None
+    assert parse(f" {text}\r\n".encode()) is not None
 
 
 @pytest.mark.parametrize(
@@ -290,7 +291,7 @@ def test_lines_that_cargo_reads(text: str) -> None:
     ],
 )
 def test_lines_that_cargo_hides(text: str) -> None:
-    assert lines.parse(text.encode()) is None
+    assert parse(text.encode()) is None
     with pytest.raises(Malformed):
         lines.check(text)
 
@@ -308,14 +309,14 @@ def test_lines_that_are_kept_of_others_but_not_made_here() -> None:
         line_of()[:-1] + ',"name":"demo"}',
         line_of(links="a\0b"),
     ):
-        assert lines.parse(text.encode()) is not None
+        assert parse(text.encode()) is not None
         with pytest.raises(Malformed):
             lines.check(text)
 
 
 def test_what_is_no_line_in_utf8() -> None:
-    assert lines.parse(line_of(links="?").encode().replace(b'"?"', b'"\xff"')) is None
-    assert lines.parse(b"\xff") is None
+    assert parse(line_of(links="?").encode().replace(b'"?"', b'"\xff"')) is None
+    assert parse(b"\xff") is None
     with pytest.raises(Malformed):
         lines.check(line_of() + "\ud800")
 
@@ -383,7 +384,7 @@ def test_yanking_any_object(members: dict[str, Any], was: bool, at: int, indent:
     assert abs(len(turned) - len(line)) == 1
 
 
-@pytest.mark.parametrize("use", [lines.parse, lambda text: lines.with_yanked(text.decode(), True)])
+@pytest.mark.parametrize("use", [parse, lambda text: lines.with_yanked(text.decode(), True)])
 def test_edge_50_unknown_members_break_nothing(use: Callable[[bytes], object]) -> None:
     text = b'{"name": "demo", "vers": "1.0.0", "deps": [], "cksum": "x", "later": {"a": [1.0, "\\/"]}, "yanked": false}'
     found = use(text)

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from reliquary.errors import NotHere
-from reliquary.formats.cargo import lines, summary, views
-from tests.formats.cargo.artefacts import line
+from reliquary.formats.cargo import summary, views
+from tests.formats.cargo.artefacts import line, parse
 from tests.formats.cargo.fakes import Run, Shelved, answer, read
 
 API = "api/v1/crates"
@@ -283,7 +283,7 @@ def test_there_is_no_summary_without_versions() -> None:
 def test_a_summary_is_the_same_of_every_kind_of_line() -> None:
     told = line("demo", "1.0.0", deps=[dep("Serde_X", optional=True), dep("t", kind="dev"), dep("a", package="b")])
     text = json.dumps(told).encode()
-    parsed = lines.parse(text)
+    parsed = parse(text)
     assert parsed is not None
     raw = msgspec.Raw(json.dumps(told["deps"]).encode())
     found = {summary.of("demo", [("1.0.0", False, deps)]) for deps in (told["deps"], raw, parsed.deps)}

@@ -118,25 +118,6 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 _LINE = msgspec.json.Decoder(Line)
 
 
-def parse(text: bytes) -> Line | None:
-    """Read a line of any index.
-
-    Args:
-        text: one line, with or without its end.
-
-    Returns:
-        The line, or None when it breaks the schema, so that cargo would show nobody its version. Requirements, targets
-        and features are taken as they are.
-    """
-    try:
-        line = _LINE.decode(text)
-    except (ValueError, RecursionError):
-        return None
-    good = names.valid(line.name) and semver.parse(line.vers) is not None
-    good = good and (line.rust_version is None or syntax.rust_version(line.rust_version))
-    return line if good and (line.pubtime is None or syntax.pubtime(line.pubtime)) else None
-
-
 def judge(told: Mapping[str, Any]) -> Told:
     """What a client tells, with every member of the kind it must be; others are passed over, missing ones are None.
 

@@ -10,8 +10,11 @@ from reliquary.errors import Malformed
 LONGEST = 64
 """Characters of a new crate's name."""
 
-FEW = 3
-"""Separators in a name of which every spelling is thought of."""
+SEPARATORS = 7
+"""Of a name with more of ``-`` and ``_`` than this, all must be the same: its other spellings are too many to forget
+when it is published."""
+ASKED = 3
+"""Of a name with more separators than this an upstream is not asked for every spelling."""
 
 _SEPARATOR = re.compile("[-_]")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -26,7 +29,9 @@ _RUNTIME = frozenset({"alloc", "core", "proc-macro", "std", "test"})
 
 def valid(name: str) -> bool:
     """Whether a crate of this name may be asked for; old ones may break the rules for new ones."""
-    return _NAME.fullmatch(name) is not None
+    if _NAME.fullmatch(name) is None:
+        return False
+    return name.count("-") + name.count("_") <= SEPARATORS or "-" not in name or "_" not in name
 
 
 def check_new(name: str) -> None:
@@ -41,6 +46,8 @@ def check_new(name: str) -> None:
         raise Malformed(
             f"{shown(name)} is not the name of a crate: write letters, digits, '-' and '_', with a letter first"
         )
+    if not valid(name):
+        raise Malformed(f"{shown(name)} has '-' and '_' in it, and many of them; write one of the two")
     if name.lower() in _DEVICES or normal(name) in _RUNTIME:
         raise Malformed(f"the name {shown(name)} is reserved; choose another one")
 
@@ -50,12 +57,15 @@ def normal(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
-def spellings(lower: str) -> list[str]:
-    """Names of index files that differ from this one by ``-`` against ``_`` alone, itself first; of one with many
-    separators the two in which they are all the same."""
+def spellings(lower: str, most: int = SEPARATORS) -> list[str]:
+    """Names of index files that differ from this one by ``-`` against ``_`` alone, itself first.
+
+    Args:
+        most: of a name with more separators than this only the two in which they are all the same.
+    """
     parts = _SEPARATOR.split(lower)
     count = len(parts) - 1
-    sets = product("-_", repeat=count) if count <= FEW else (("-",) * count, ("_",) * count)
+    sets = product("-_", repeat=count) if count <= most else (("-",) * count, ("_",) * count)
     made = ("".join(f"{part}{sign}" for part, sign in zip(parts, (*signs, ""), strict=True)) for signs in sets)
     return list(dict.fromkeys((lower, *made)))
 

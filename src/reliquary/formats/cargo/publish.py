@@ -152,14 +152,10 @@ async def _check_name(shelf: Shelf, name: str) -> list[str]:
         if known != name:
             raise _spelled_otherwise(name, known)
         return []
-    hidden = False
-    for spelled in names.spellings(name.lower()):
-        for facts in await shelf.elsewhere(spelled):
-            known = facts.get("name", name)
-            if known != name:
-                raise _spelled_otherwise(name, known)
-            hidden = True
-    if hidden:
+    told = {facts.get("name", name) for facts in await shelf.elsewhere(names.spellings(name.lower(), names.ASKED))}
+    if others := sorted(told - {name}):
+        raise _spelled_otherwise(name, others[0])
+    if told:
         return [f"`{name}` is the name of an upstream's crate too; from now on yours is found here in its place"]
     return []
 

@@ -90,7 +90,8 @@ def read(key: PageKey, source: Source, file: FileKey | None = None) -> Reading:
     if key.scope == keys.CONFIG:
         return _config(source)
     if file is not None:
-        named = file.path.split("/")[-2].encode()
+        # Of a plus in a version JSON has several spellings.
+        named = file.path.split("/")[-2].partition("+")[0].encode()
         found = _lines(key, b"\n".join(line for line in source.body.split(b"\n") if named in line))
         return Reading(Lines([item for item in found if keys.crate_key(item[0].name, item[0].vers) == file.path]))
     found = _lines(key, source.body)

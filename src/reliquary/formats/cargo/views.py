@@ -5,6 +5,7 @@ What the index of an upstream does not tell of a proxied crate is null here.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -60,7 +61,15 @@ class Crate:
 
 def reply(value: object, status: int = 200, headers: Headers = ()) -> Reply:
     """A small JSON answer."""
-    return Reply(status, orjson.dumps(value), JSON, headers)
+    return Reply(status, written(value), JSON, headers)
+
+
+def written(value: object) -> bytes:
+    """JSON; of upstreams' lines too, that may hold numbers of any size."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value).encode()
 
 
 def number(text: str) -> int:
@@ -106,7 +115,7 @@ async def crate(incoming: Incoming, shelf: Shelf) -> Reply:
     found = await _counted(incoming, shelf)
     wanted = incoming.query.get("include", "full").split(",")
     parts = {part for part in ("versions", "keywords", "categories") if part in wanted or "full" in wanted}
-    return Reply(200, await shelf.inspect(lambda: orjson.dumps(_document(found, parts))), JSON)
+    return Reply(200, await shelf.inspect(lambda: written(_document(found, parts))), JSON)
 
 
 async def versions(incoming: Incoming, shelf: Shelf) -> Reply:
@@ -121,7 +130,7 @@ async def versions(incoming: Incoming, shelf: Shelf) -> Reply:
 
     def made() -> bytes:
         meta = {"total": len(by_key), "next_page": None}
-        return orjson.dumps({"versions": [_version(found, entry) for entry in shown], "meta": meta})
+        return written({"versions": [_version(found, entry) for entry in shown], "meta": meta})
 
     return Reply(200, await shelf.inspect(made), JSON)
 
@@ -174,7 +183,7 @@ async def find(incoming: Incoming, shelf: Shelf) -> Crate:
         Unavailable: nobody can tell.
     """
     asked = incoming.segments[3].lower()
-    for lower in dict.fromkeys((asked, asked.replace("_", "-"), asked.replace("-", "_"))):
+    for lower in names.spellings(asked, names.ASKED):
         try:
             entries = await shelf.entries(lower)
             facts = await shelf.properties(lower)

@@ -82,13 +82,14 @@ async def _holders(ask: Ask, repository: Repository, name: str) -> list[Reposito
 async def one(ask: Ask) -> PackageShown:
     """One package with versions, files and where they came from."""
     repository = operations.repository(ask)
-    name = repository.format.normalise(ask.path["package"])
+    asked = ask.path["package"]
+    name = repository.format.normalise(asked)
     catalog = ask.state.context.catalog
     rows: dict[str, tuple[RepositorySpec, StoredFile]] = {}
     downloads: dict[int, dict[str, int]] = {}
     properties: dict[str, str] = {}
     for holder in await _holders(ask, repository, name):
-        for row in await holder.rows(name):
+        for row in await holder.rows(asked):
             rows.setdefault(row.entry.filename, (holder.spec, row))
         downloads[holder.spec.id] = await catalog.files.downloads(holder.spec.id, name)
         facts = visible(await catalog.packages.properties(holder.spec.id, name))
