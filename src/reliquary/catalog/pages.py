@@ -199,14 +199,19 @@ class Pages(Topic):
         return None if row is None else _state(row)
 
     @unbroken
-    async def set_state(self, repository_id: int, state: UpstreamState) -> None:
-        """Write what is known of an upstream document; no page changes by it."""
+    async def set_state(self, repository_id: int, state: UpstreamState, touched: Touched | None = None) -> None:
+        """Write what is known of an upstream document; no page changes by it but those that are ``touched``."""
         async with self._database.writing(durable=False) as connection:
             await put_state(connection, repository_id, state)
+            if touched is not None:
+                await record(connection, repository_id, touched)
 
     @unbroken
-    async def confirm(self, repository_id: int, state: UpstreamState, touched: Touched) -> bool:
+    async def confirm(self, repository_id: int, state: UpstreamState, touched: Touched, *, back: bool = False) -> bool:
         """The upstream says that its document is as it was.
+
+        Args:
+            back: it was gone meanwhile, and pages were rendered without it.
 
         Returns:
             Whether files had taught something since the pages were rendered; these are dirty now.
@@ -214,7 +219,7 @@ class Pages(Topic):
         async with self._database.writing(durable=False) as connection:
             learned = await take_learned(connection, repository_id, state.path)
             await put_state(connection, repository_id, state)
-            if learned:
+            if learned or back:
                 await record(connection, repository_id, touched)
         return learned
 

@@ -47,7 +47,8 @@ class Manner:
             (`Listing.base_url`).
         prompt: a proxied page past its age is confirmed before it is sent, not behind the answer, and not here any more
             once its upstream says so: clients of this format look at it when they must know what is new.
-        checked: a proxied file that no page lists is looked at by `Format.arrive` too.
+        checked: what `Format.arrive` refuses is never sent whole: the last byte waits until it has looked. It looks at
+            files that no page lists, too.
     """
 
     offers: tuple[Offer, ...]

@@ -191,11 +191,11 @@ class Filling:
             await sink.begin(head)
             async for chunk in answer.chunks():
                 await sink.write(chunk)
-        verify = verifier(entry)
+        verify, manner = verifier(entry), self._proxy.format.manner(key)
         try:
             if keep:
                 # A file that may change shows on its page with the bytes; of others the page says all already.
-                receipt = await sink.keep(verify, early=self._proxy.format.manner(key).immutable)
+                receipt = await sink.keep(verify, early=manner.immutable and not manner.checked)
                 await self._arrivals.landed(key, entry, receipt, head, answer.url)
                 reach("fill.landed")
             else:

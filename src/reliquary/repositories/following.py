@@ -195,8 +195,13 @@ class Following(Projection):
 
     async def _confirm(self, key: PageKey, state: UpstreamState) -> None:
         fresh = replace(state, checked_at=self._context.now(), gone_at=None)
-        await self._context.catalog.pages.confirm(self._spec.id, fresh, self._touched(key))
+        touched, back = self._touched(key), self._was_gone(key, state)
+        await self._context.catalog.pages.confirm(self._spec.id, fresh, touched, back=back)
         self._remember(key)
+
+    def _was_gone(self, key: PageKey, state: UpstreamState | None) -> bool:
+        """Whether pages were rendered without what the upstream has again."""
+        return state is not None and state.gone_at is not None and self._prompt(key)
 
     async def _take(self, key: PageKey, state: UpstreamState | None, url: str, document: Document) -> None:
         """A new document: read whole before it replaces anything."""
@@ -213,7 +218,7 @@ class Following(Projection):
             since=(state.since if state is not None else None) or now,
         )
         if state is not None and state.status == 200 and state.body == fresh.body:
-            await self._confirm(key, fresh)
+            await self._confirm(key, replace(fresh, gone_at=state.gone_at))
             return
         held = await self._context.lists.read(source, partial(self.read, key))
         earlier = await self.held(key, state)
@@ -230,7 +235,7 @@ class Following(Projection):
             state=fresh,
             touched=self._touched(key),
             now=now,
-            changed=absorption.changed,
+            changed=absorption.changed or self._was_gone(key, state),
         )
         self._context.lists.remember(self._spec.id, key.path, fresh.body or "", held)
         self._remember(key)
@@ -252,7 +257,9 @@ class Following(Projection):
             raise Unavailable(f"the upstream of {self._spec.title} has no list at its root")
         if state is not None and state.status == 200:
             gone = replace(state, checked_at=self._context.now(), gone_at=state.gone_at or self._context.now())
-            await self._context.catalog.pages.set_state(self._spec.id, gone)
+            # The pages of groups, which other members still have, were rendered with what is gone now.
+            touched = self._touched(key) if self._prompt(key) and state.gone_at is None else None
+            await self._context.catalog.pages.set_state(self._spec.id, gone, touched)
             log.warning("upstream no longer has it", repository=self._spec.title, page=key.path)
             self._remember(key, stale=True)
             if self._prompt(key):

@@ -19,7 +19,7 @@ READS = ("GET", "HEAD")
 MINUTE = 60
 HOUR = 3600
 _BINARY = Offer("application/octet-stream", "application/octet-stream")
-_ZIP = Manner((Offer("application/zip", "application/zip"),), immutable=True, ranges=True, sandbox=True)
+_ZIP = Manner((Offer("application/zip", "application/zip"),), immutable=True, ranges=True, sandbox=True, checked=True)
 _MOD = Manner((TEXT,), immutable=True, ranges=True, sandbox=True)
 _INFO = Manner((JSON,), immutable=True, ranges=True, sandbox=True, checked=True)
 _RECORD = Manner((TEXT,), immutable=True, ranges=True, sandbox=True, checked=True)

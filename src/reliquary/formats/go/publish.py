@@ -131,7 +131,7 @@ async def _publish(shelf: Shelf, module: zips.Module, received: Received) -> Rep
         (_beside(entry, keys.INFO), index.info(entry.version, entry.data)),
     ]
     try:
-        await shelf.add(additions)
+        new = await shelf.add(additions)
     except AlreadyThere as error:
         known = await shelf.entry(key)
         if known is not None:
@@ -139,7 +139,7 @@ async def _publish(shelf: Shelf, module: zips.Module, received: Received) -> Rep
         raise AlreadyThere(
             f"{_shown(entry)} was deleted, and its number does not come back with other content; publish another"
         ) from error
-    return Reply(201, _told(entry).encode())
+    return Reply(201 if new else 200, _told(entry).encode())
 
 
 def _again(known: Entry, module: zips.Module) -> Reply:
