@@ -13,7 +13,7 @@ import pytest
 
 from reliquary.formats.go.names import escape
 from tests.contracts.requests import NONE
-from tests.formats.go.artefacts import module_zip
+from tests.formats.go.artefacts import gomod, module_zip
 from tests.running import Answer, Running, running
 from tests.upstreams import Upstream
 
@@ -109,7 +109,7 @@ def lay(
     upstream.put(f"/{escape(path)}/@v/list", text.encode(), content_type="text/plain; charset=UTF-8")
     for version, body in made.items():
         upstream.put("/" + place(path, version), body, content_type="application/zip")
-        upstream.put("/" + place(path, version, "mod"), f"module {path}\n\ngo 1.21\n".encode())
+        upstream.put("/" + place(path, version, "mod"), more.get("mod") or gomod(path))
         upstream.put("/" + place(path, version, "info"), told(version), content_type="application/json")
     if best != "" and (best or versions):
         upstream.put(f"/{escape(path)}/@latest", told(best or versions[-1]), content_type="application/json")
