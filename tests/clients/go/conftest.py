@@ -32,6 +32,10 @@ format = "go"
 name = "closed"
 kind = "hosted"
 anonymous_read = false
+
+[[users]]
+name = "bob"
+password = "p@ss:w/rd"
 """
 
 

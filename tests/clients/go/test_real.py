@@ -45,6 +45,22 @@ def sums() -> str:
     return told.stdout.strip()
 
 
+@pytest.mark.matrix
+@pytest.mark.parametrize("version", ["1.23.0", "1.21.13"])
+def test_35_an_older_go_comes_as_a_module_and_works(found: Running, tmp_path: Path, version: str) -> None:
+    go = Go(command(), Home(tmp_path / "home"), f"{found.url}go/main", sums=sums(), private="corp.example.com")
+    machine = "-".join(go.run("env", "GOOS", "GOARCH").output.split())
+    place = f"golang.org/toolchain/@v/v0.0.1-go{version}.{machine}.info"
+    if found.ask(f"/go/main/{place}", timeout=60).status != 200:
+        absent(f"the upstream of this machine has no go {version}")
+    older = replace(go, more={"GOTOOLCHAIN": f"go{version}"})
+    assert older.run("version", timeout=170).output.splitlines()[-1].startswith(f"go version go{version} ")
+    assert set(older.download(f"{PUBLIC}@v1.5.2")) == {f"{PUBLIC}@v1.5.2"}
+    own = f"corp.example.com/older/{version}"
+    assert found.put("/go/main/upload", module_zip(own, "v1.0.0")).status == 201
+    assert older.module(f"{own}@latest")["Version"] == "v1.0.0"
+
+
 def test_a_program_of_public_and_private_modules(found: Running, tmp_path: Path) -> None:
     body = module_zip(OWN, "v2.0.0", mod=gomod(OWN, require={PUBLIC: "v1.5.2"}), files={"own.go": CODE})
     assert found.put("/go/main/upload", body).status == 201

@@ -31,6 +31,12 @@ class Command:
     version: str
     path: Path
 
+    @property
+    def number(self) -> tuple[int, int]:
+        """Major and minor."""
+        major, minor = re.findall(r"[0-9]+", self.version)[:2]
+        return int(major), int(minor)
+
 
 @dataclass(frozen=True)
 class Go:
