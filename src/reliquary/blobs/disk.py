@@ -25,6 +25,8 @@ from reliquary.blobs.files import HeldFile, Spool, disk_errors, held, read_at, r
 from reliquary.errors import Broken, CannotTell, NotHere
 from reliquary.failpoints import reach
 
+AT_ONCE = 65_536
+"""Bytes up to which what needs no flush is written in the event loop."""
 YOUNG = 10.0
 """Seconds that a temporary file is left alone: another process may be about to lock or name it."""
 
@@ -156,7 +158,9 @@ class DiskStore:
         return Spool(self._unique(), algorithms)
 
     async def put(self, data: bytes, *, durable: bool = True) -> Receipt:
-        """Store small bytes in one thread hop."""
+        """Store small bytes in one thread hop, or in none: writing few to the system's memory costs less than that."""
+        if not durable and len(data) <= AT_ONCE:
+            return self._put(data, durable)
         return await in_thread(self._put, data, durable)
 
     def _put(self, data: bytes, durable: bool) -> Receipt:
@@ -310,7 +314,16 @@ class DiskStore:
         Raises:
             Broken: the file has another size than the receipt.
         """
-        await in_thread(self._adopt, path, receipt, durable)
+        if not durable and self._near(path):
+            self._adopt(path, receipt, durable)  # renames, which cost less than a thread
+        else:
+            await in_thread(self._adopt, path, receipt, durable)
+
+    def _near(self, path: Path) -> bool:
+        """Whether a file can be moved here without copying it."""
+        with suppress(OSError):
+            return path.stat().st_dev == self._temporary.stat().st_dev
+        return False
 
     def _adopt(self, path: Path, receipt: Receipt, durable: bool) -> None:
         local = self._unique()

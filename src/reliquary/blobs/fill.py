@@ -98,7 +98,7 @@ class Flight(Generic[T]):
         try:
             while not self.ended:
                 with disk_errors("begin a fill"):
-                    ledger = await in_thread(Ledger, self._folder)
+                    ledger = Ledger(self._folder)  # a folder and an empty file: less than a thread costs
                 try:
                     await self._attempt(ledger)
                 finally:
@@ -195,7 +195,7 @@ class Sink:
 
     async def prepare(self) -> None:
         """Make the body; for the flight to call."""
-        self.spool = await in_thread(Spool, self._ledger.body, self._flight.algorithms)
+        self.spool = Spool(self._ledger.body, self._flight.algorithms)
         self._flight.body = self._ledger.open_body()
 
     def _spool(self) -> Spool:
@@ -246,7 +246,7 @@ class Sink:
         if verify is not None:
             verify(receipt.size, receipt.digests)
         reach("fill.finished")
-        path = await in_thread(_second_name, self._spool().path, self._ledger.folder / "adopted")
+        path = _second_name(self._spool().path, self._ledger.folder / "adopted")
         reach("fill.linked")
         await self._flight.store.adopt(path, receipt)
         reach("fill.adopted")

@@ -33,12 +33,13 @@ class Ledger:
         self.folder = folder
         self.body = folder / "body"
         self._path = folder / "lock"
-        while True:
-            folder.mkdir(parents=True, exist_ok=True)
-            # The folder may be removed by its last leader between the two calls.
-            with suppress(FileNotFoundError):
+        for _ in range(TRIES):
+            # The folder may be removed by its last leader between any two calls, also while it is found to exist.
+            with suppress(FileNotFoundError, FileExistsError):
+                folder.mkdir(parents=True, exist_ok=True)
                 self._file = Descriptor(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
                 return
+        raise FileExistsError(errno.EEXIST, "something that is no folder is in the way", str(folder))
 
     def hold(self) -> bool:
         """Take the lock unless another holds it."""

@@ -1,7 +1,8 @@
 """The embedded database, asked where the question stands.
 
 SQLite answers an indexed question in less time than it takes to hand it to a thread and back, so
-statements run in the event loop. What may wait (the lock, the disk) or take long runs in a thread.
+statements run in the event loop, and so do transactions that wait for nothing. What waits (for another
+process, for the disk) or takes long runs in a thread.
 """
 
 from __future__ import annotations
@@ -12,18 +13,19 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from sqlalchemy import Connection, CursorResult, Engine, ScalarResult, Select, create_engine, event
+from sqlalchemy import Connection, CursorResult, Engine, RootTransaction, ScalarResult, Select, create_engine, event
 from sqlalchemy.engine import URL, Dialect
 from sqlalchemy.sql import Executable
 
-from reliquary.catalog.together import Together
+from reliquary.catalog.together import BUSY_SECONDS, Together, begin_at_once, driver
 from reliquary.catalog.translated import Translations
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
-BUSY_SECONDS = 10
 READERS = 4
+TIDY = 200
+"""Transactions without a flush after which their log is written back, with one."""
 MANY = 50
 """Rows that are written in one statement from which on a thread writes them."""
 
@@ -90,6 +92,22 @@ async def _to_its_end(work: Callable[[], T]) -> T:
         raise
 
 
+async def _begun(connection: Connection, *, at_once: bool) -> RootTransaction:
+    """A transaction that may write; waits for other processes, in a thread."""
+    if at_once and (begun := begin_at_once(connection)) is not None:
+        return begun
+    try:
+        return await _to_its_end(connection.begin)
+    except asyncio.CancelledError:
+        connection.rollback()
+        raise
+
+
+def _write_back(engine: Engine) -> None:
+    with engine.connect() as connection:
+        driver(connection).execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
 def _pragmas(engine: Engine, *pragmas: str) -> Engine:
     def connected(connection: Any, _record: object) -> None:
         cursor = connection.cursor()
@@ -106,12 +124,12 @@ def begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _writer(address: URL, synchronous: str) -> Engine:
+def _writer(address: URL, *pragmas: str) -> Engine:
     # isolation_level None keeps the driver from opening transactions of its own.
     arguments = {"isolation_level": None, "check_same_thread": False}
     writer = create_engine(address, hide_parameters=True, connect_args=arguments, pool_size=1, max_overflow=0)
     event.listen(writer, "begin", begin_immediate)
-    return _pragmas(writer, "journal_mode=WAL", f"synchronous={synchronous}")
+    return _pragmas(writer, "journal_mode=WAL", *pragmas)
 
 
 class Embedded:
@@ -132,12 +150,16 @@ class Embedded:
             max_overflow=-1,  # a pool that waits would stop the event loop
         )
         self._reader = _pragmas(reader, "query_only=ON")
-        self._durable, self._relaxed = _writer(address, "FULL"), _writer(address, "NORMAL")
+        self._durable = _writer(address, "synchronous=FULL")
+        # Its commits only write to the system's memory: what would flush the log is asked for in `_tidy`.
+        self._relaxed = _writer(address, "synchronous=NORMAL", "wal_autocheckpoint=0")
         self._near: Connection | None = None
         self._translations = Translations(self._reader.dialect)
         self._turn = asyncio.Lock()
         self._apart = asyncio.Semaphore(READERS)
-        self.together, self.relaxed = Together(self._durable, self._turn), Together(self._relaxed, self._turn)
+        self._untidy = 0
+        self.together = Together(self._durable, self._turn)
+        self.relaxed = Together(self._relaxed, self._turn, at_once=True, after=self._tidy)
 
     @asynccontextmanager
     async def reading(self, *, large: bool) -> AsyncIterator[Statements]:
@@ -159,17 +181,25 @@ class Embedded:
         engine = self._durable if durable else self._relaxed
         async with self._turn:
             with engine.connect() as connection:
-                try:
-                    transaction = await _to_its_end(connection.begin)  # waits for other processes
-                except asyncio.CancelledError:
-                    connection.rollback()
-                    raise
+                transaction = await _begun(connection, at_once=not durable)
                 try:
                     yield Statements(connection, self._translations)
-                    await asyncio.to_thread(transaction.commit)  # waits for the disk
+                    if durable:
+                        await asyncio.to_thread(transaction.commit)  # waits for the disk
+                    else:
+                        transaction.commit()
                 except BaseException:
                     transaction.rollback()
                     raise
+            if not durable:
+                await self._tidy()
+
+    async def _tidy(self) -> None:
+        """Write the log back now and then, as SQLite would by itself in the midst of some commit; the turn is held."""
+        self._untidy += 1
+        if self._untidy >= TIDY:
+            self._untidy = 0
+            await _to_its_end(partial(_write_back, self._relaxed))
 
     def close(self) -> None:
         """Close every connection."""
