@@ -47,6 +47,7 @@ class Manner:
             (`Listing.base_url`).
         prompt: a proxied page past its age is confirmed before it is sent, not behind the answer, and not here any more
             once its upstream says so: clients of this format look at it when they must know what is new.
+        lasting: a prompt page that its upstream takes away stays here as it was.
         checked: what `Format.arrive` refuses is never sent whole: the last byte waits until it has looked. It looks at
             files that no page lists, too.
     """
@@ -60,6 +61,7 @@ class Manner:
     sandbox: bool = False
     absolute: bool = False
     prompt: bool = False
+    lasting: bool = False
     checked: bool = False
 
 

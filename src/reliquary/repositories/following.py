@@ -127,7 +127,7 @@ class Following(Projection):
 
     async def _settle_promptly(self, key: PageKey, state: UpstreamState, age: float) -> Freshness:
         """Settle a page whose readers want what the upstream says now: past its age it is confirmed first, and one that
-        is gone is gone. Raises NotHere, and Unavailable where nothing older is kept."""
+        is gone is gone, unless it lasts. Raises NotHere, and Unavailable where nothing older is kept."""
         now, life = self._context.monotonic(), self.life(key)
         known = 0 <= age < life and self._current(key, state)
         if not known:
@@ -138,9 +138,9 @@ class Following(Projection):
                 life, age = AGAIN, 0.0
             else:
                 return self._fresh.get(key.path, Freshness(now + life))
-        if state.gone_at is not None:
+        if state.gone_at is not None and self._goes(key):
             raise self._no_longer(key)
-        return Freshness(now + life - age, stale=not known)
+        return Freshness(now + life - age, stale=not known or state.gone_at is not None)
 
     async def _refresh_quietly(self, key: PageKey, seen: datetime) -> bool:
         """Refresh; False when the upstream did not tell and what we have stays."""
@@ -167,7 +167,7 @@ class Following(Projection):
         async with turn(self._context.data, f"{self._spec.id}/{key.path}"):
             state = await self._context.catalog.pages.state(self._spec.id, key.path)
             if state is not None and state.status == 200 and seen < state.checked_at <= self._context.now():
-                if state.gone_at is not None and self._prompt(key):
+                if state.gone_at is not None and self._goes(key):
                     raise self._no_longer(key)
                 self._remember(key, stale=state.gone_at is not None)
             else:
@@ -201,7 +201,7 @@ class Following(Projection):
 
     def _was_gone(self, key: PageKey, state: UpstreamState | None) -> bool:
         """Whether pages were rendered without what the upstream has again."""
-        return state is not None and state.gone_at is not None and self._prompt(key)
+        return state is not None and state.gone_at is not None and self._goes(key)
 
     async def _take(self, key: PageKey, state: UpstreamState | None, url: str, document: Document) -> None:
         """A new document: read whole before it replaces anything."""
@@ -258,11 +258,11 @@ class Following(Projection):
         if state is not None and state.status == 200:
             gone = replace(state, checked_at=self._context.now(), gone_at=state.gone_at or self._context.now())
             # The pages of groups, which other members still have, were rendered with what is gone now.
-            touched = self._touched(key) if self._prompt(key) and state.gone_at is None else None
+            touched = self._touched(key) if self._goes(key) and state.gone_at is None else None
             await self._context.catalog.pages.set_state(self._spec.id, gone, touched)
             log.warning("upstream no longer has it", repository=self._spec.title, page=key.path)
             self._remember(key, stale=True)
-            if self._prompt(key):
+            if self._goes(key):
                 self._fresh.pop(key.path, None)
                 raise self._no_longer(key)
             return
@@ -280,6 +280,11 @@ class Following(Projection):
 
     def _touched(self, key: PageKey) -> Touched:
         return Touched(scopes=(key.scope,), groups=self._groups)
+
+    def _goes(self, key: PageKey) -> bool:
+        """Whether what its upstream takes away is gone here."""
+        manner = self._format.manner(key)
+        return manner.prompt and not manner.lasting
 
     def _prompt(self, key: PageKey) -> bool:
         return self._format.manner(key).prompt
@@ -301,7 +306,7 @@ class Following(Projection):
         """What the settled page lists; a document that was lost is fetched again. Raises Unavailable."""
         pages = self._context.catalog.pages
         state = await pages.state(self._spec.id, key.path)
-        if state is not None and state.gone_at is not None and self._prompt(key):
+        if state is not None and state.gone_at is not None and self._goes(key):
             raise self._no_longer(key)
         held = await self.held(key, state)
         if held is None and state is not None and state.status == 200 and self._upstreams:

@@ -19,7 +19,7 @@ from tests.formats.go.conftest import get, latest, lay, listed, place, publish, 
 from tests.running import Running, running
 from tests.upstreams import Upstream, playing
 
-FRESH = "page_life = 0\nstale_for = 0\nnegative_life = 0\nretries = 0\nread_timeout = 2\nreserve = 0\n"
+FRESH = "page_life = 0\nnegative_life = 0\nretries = 0\nread_timeout = 2\nreserve = 0\n"
 REPOSITORIES = """
 [[repositories]]
 format = "go"
