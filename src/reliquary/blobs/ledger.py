@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from contextlib import suppress
@@ -14,6 +15,9 @@ import orjson
 
 from reliquary.blobs.base import CHUNK
 from reliquary.blobs.files import Descriptor
+
+TRIES = 100
+"""Times that the folder of a lock file is made."""
 
 
 @dataclass(frozen=True, slots=True)
