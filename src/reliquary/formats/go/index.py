@@ -66,8 +66,8 @@ def _passed_on(key: PageKey, offer: Offer, files: Sequence[Shown]) -> Rendered:
 
 
 def _list(files: Sequence[Shown]) -> bytes:
-    found = {file.version for file in files if versions.canonical(file.version)}
-    return "".join(f"{version}\n" for version in versions.ascending(found) if not versions.is_pseudo(version)).encode()
+    found = {file.version for file in files if not versions.is_pseudo(file.version)}
+    return "".join(f"{version}\n" for version in versions.ascending(found)).encode()
 
 
 def _latest(key: PageKey, files: Sequence[Shown]) -> bytes:

@@ -53,12 +53,12 @@ def read(key: PageKey, source: Source) -> Reading:
 
 
 def _list(key: PageKey, text: str) -> Reading:
-    """Tags alone: what else an upstream lists, clients leave out. Some write a time behind each."""
+    """Tags alone, in any order: what else an upstream lists, clients leave out. Some write a time behind each."""
     if text.lstrip()[:1] in ("<", "{", "["):
         raise Malformed("it is no list of versions")
     words = [line.split() for line in text.splitlines()]
-    found = {line[0] for line in words if line and _is_tag(key.scope, line[0])}
-    return Reading([_entry(key.scope, version) for version in versions.ascending(found)])
+    named = dict.fromkeys(line[0] for line in words if line)
+    return Reading([_entry(key.scope, version) for version in named if _is_tag(key.scope, version)])
 
 
 def _is_tag(path: str, version: str) -> bool:
