@@ -192,6 +192,15 @@ def test_what_changes_nothing(method: str, path: str) -> None:
     assert match(path, method) is None
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"])
+@pytest.mark.parametrize(
+    "segments",
+    [(), ("",), ("manage",), ("manage", ""), ("manage", "yank"), ("sumdb",), ("sumdb", ""), ("@v",), ("x", "")],
+)
+def test_what_is_cut_short_is_nothing(method: str, segments: tuple[str, ...]) -> None:
+    assert go.FORMAT.match(method, segments, {}) is None
+
+
 def test_a_put_to_no_module_s_place_is_told_so() -> None:
     with pytest.raises(Malformed, match="names no module path"):
         match("example.com/Foo/@v/v1.0.0.zip", "PUT")

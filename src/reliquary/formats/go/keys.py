@@ -50,7 +50,7 @@ def base_name(path: str) -> str:
 def split(segments: Sequence[str]) -> tuple[str, str] | None:
     """A module's path, and what is asked of it, as the address has it: ``@latest``, ``list``, ``v1.0.0.zip``; None
     where a module cannot have such an address."""
-    *front, last = segments
+    *front, last = segments or ("",)
     if last != LATEST[1:]:
         *front, mark = front or [""]
         if mark != "@v":
