@@ -118,6 +118,20 @@ def test_15_a_program_of_public_and_private_modules_is_built_with_sums(
         world.played.resume()
 
 
+def test_5_a_package_is_found_among_the_paths_around_it(world: World, tmp_path: Path) -> None:
+    path, deep = "corp.example.com/probed", "corp.example.com/probed/nested"
+    world.provide("hosted", path, "v1.0.0", files={"sub/one/one.go": b"package one\n", "x.go": b"package probed\n"})
+    world.provide("hosted", deep, "v0.1.0", files={"two/two.go": b"package two\n"})
+    go, program = world.go(tmp_path / "home"), project(tmp_path / "program")
+    go.run("get", f"{path}/sub/one", f"{deep}/two@latest", cwd=program)
+    required = (program / "go.mod").read_text()
+    assert re.findall(r"(corp\S+) (v\S+)", required) == [(path, "v1.0.0"), (deep, "v0.1.0")]
+    said = go.run("get", f"{path}/missing", cwd=program, fails=True).output
+    assert f"module {path}@latest found (v1.0.0), but does not contain package {path}/missing" in re.sub(
+        r"module (\S+)@(upgrade|latest)", r"module \1@latest", said
+    )
+
+
 def test_a_private_module_without_gonosumdb_is_asked_of_nobody(world: World, tmp_path: Path) -> None:
     path = "corp.example.com/unsaid"
     publish(world.server, path)
