@@ -11,6 +11,7 @@ from sqlalchemy import Connection, create_engine, text
 
 from reliquary.catalog.engine import Catalog
 from reliquary.catalog.together import MOST, Together
+from reliquary.catalog.translated import Translations
 from reliquary.errors import AlreadyThere
 from tests.catalog.build import new_file, touched
 
@@ -43,7 +44,7 @@ class Notes:
 async def notes(tmp_path: Path) -> AsyncIterator[Notes]:
     turn = asyncio.Lock()
     engine = create_engine(f"sqlite:///{tmp_path / 'notes.db'}")
-    together = Together(engine, turn)
+    together = Together(engine, turn, Translations(engine.dialect))
     await together.run(lambda connection: connection.execute(text("CREATE TABLE notes (line TEXT)")) and None)
     yield Notes(together, turn)
     engine.dispose()

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, bindparam, create_engine, func, insert, literal, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, bindparam, create_engine, func, insert, literal, select, update
+from sqlalchemy.exc import IntegrityError, OperationalError
 
+from reliquary.catalog.database import table
 from reliquary.catalog.embedded import Statements
-from reliquary.catalog.tables import Base, Blob, Upstream
-from reliquary.catalog.translated import MOST, Question, Translations
+from reliquary.catalog.tables import Base, Blob, ChangeRow, Event, Upstream
+from reliquary.catalog.translated import MOST, Direct, Question, Translations
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -95,3 +96,42 @@ def test_questions_made_again_and_again_are_forgotten(connection: Connection) ->
         assert rows is not None
         assert rows.scalar() == (at if at < 4 else None)
     assert len(translations._known) <= MOST
+
+
+def test_what_writes_is_translated_when_it_is_run_again(connection: Connection) -> None:
+    direct = Direct(connection, Translations(connection.dialect))
+    adding = insert(table(ChangeRow)).returning(ChangeRow.seq)
+    moving = update(ChangeRow).where(ChangeRow.scope.in_(bindparam("of", expanding=True))).values(scope=bindparam("to"))
+    for at in range(3):
+        rows = [{"repository_id": None, "scope": f"{at}-{each}"} for each in range(3)]
+        assert [row.seq for row in direct.execute(adding, rows)] == [3 * at + 1, 3 * at + 2, 3 * at + 3]
+        assert direct.execute(moving, {"of": [f"{at}-0", f"{at}-2"], "to": "x"}).rowcount == 2
+    found = connection.execute(select(ChangeRow.scope).order_by(ChangeRow.seq)).scalars().all()
+    assert found == ["x", "0-1", "x", "x", "1-1", "x", "x", "2-1", "x"]
+
+
+def test_values_go_through_the_types_of_their_columns(connection: Connection) -> None:
+    direct = Direct(connection, Translations(connection.dialect))
+    adding = insert(table(Event))
+    for at in range(3):
+        moment = datetime(2026, 1, 2, 3, 4, 5, at, UTC)
+        values = {"repository_id": 1, "serial": at, "name": "n", "version": "", "filename": "", "action": "add"}
+        direct.execute(adding, {**values, "actor": None, "at": moment})
+    rows = connection.execute(select(Event.at, Event.actor).order_by(Event.serial)).all()
+    assert [(row.at, row.actor) for row in rows] == [(datetime(2026, 1, 2, 3, 4, 5, at, UTC), None) for at in range(3)]
+
+
+def test_rows_of_different_columns_are_left_to_the_library(connection: Connection) -> None:
+    translations = Translations(connection.dialect)
+    assert translations.ask(connection, insert(table(ChangeRow)), [{"scope": "a"}, {"repository_id": None}]) is None
+    assert connection.execute(select(ChangeRow.scope)).all() == []
+
+
+def test_what_breaks_a_rule_is_told_in_the_library_s_words(connection: Connection) -> None:
+    direct = Direct(connection, Translations(connection.dialect))
+    adding = insert(table(Blob))
+    one: dict[str, Any] = {"digest": "q", "size": 1, "digests": {"md5": "q"}, "created": NOW}
+    direct.execute(adding, [one])
+    for _ in range(2):
+        with pytest.raises(IntegrityError):
+            direct.execute(adding, [{**one, "digest": "r"}, one])

@@ -13,12 +13,12 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from sqlalchemy import Connection, CursorResult, Engine, RootTransaction, ScalarResult, Select, create_engine, event
+from sqlalchemy import Connection, CursorResult, Engine, RootTransaction, ScalarResult, create_engine, event
 from sqlalchemy.engine import URL, Dialect
 from sqlalchemy.sql import Executable
 
 from reliquary.catalog.together import BUSY_SECONDS, Together, begin_at_once, driver
-from reliquary.catalog.translated import Translations
+from reliquary.catalog.translated import Direct, Translations
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -59,11 +59,8 @@ class Statements:
         return self._execute(statement, parameters)
 
     def _execute(self, statement: Executable, parameters: Any) -> CursorResult[Any]:
-        if isinstance(statement, Select) and isinstance(parameters, Mapping):
-            rows = self._translations.ask(self._connection, statement, parameters)
-            if rows is not None:
-                return cast("CursorResult[Any]", rows)  # has what the catalog uses of one
-        return self._connection.execute(statement, parameters)
+        found = self._translations.execute(self._connection, statement, parameters)
+        return cast("CursorResult[Any]", found)  # has what the catalog uses of one
 
     def _fetch(self, statement: Executable, parameters: Any) -> Any:
         result = self._execute(statement, parameters)
@@ -71,7 +68,7 @@ class Statements:
 
     async def run_sync(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What ``work`` returns, given the connection: small statements only."""
-        return work(self._connection, *args, **kwargs)
+        return work(cast("Connection", Direct(self._connection, self._translations)), *args, **kwargs)
 
     async def scalar(self, statement: Executable) -> Any:
         """The first column of the first row, or None."""
@@ -158,8 +155,8 @@ class Embedded:
         self._turn = asyncio.Lock()
         self._apart = asyncio.Semaphore(READERS)
         self._untidy = 0
-        self.together = Together(self._durable, self._turn)
-        self.relaxed = Together(self._relaxed, self._turn, at_once=True, after=self._tidy)
+        self.together = Together(self._durable, self._turn, self._translations)
+        self.relaxed = Together(self._relaxed, self._turn, self._translations, at_once=True, after=self._tidy)
 
     @asynccontextmanager
     async def reading(self, *, large: bool) -> AsyncIterator[Statements]:

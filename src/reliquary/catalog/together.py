@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, RootTransaction
 from sqlalchemy.exc import OperationalError
+
+from reliquary.catalog.translated import Direct, Translations
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[Connection], Any]
@@ -32,6 +34,7 @@ class Together:
     Args:
         engine: whose connections begin as writers.
         turn: held while a transaction lasts; other writers of this process take it too.
+        translations: of statements that are run all the time.
         at_once: its commits do not wait for the disk; few works are run where they are asked for.
         after: follows each transaction, in the same turn.
     """
@@ -40,12 +43,14 @@ class Together:
         self,
         engine: Engine,
         turn: asyncio.Lock,
+        translations: Translations,
         *,
         at_once: bool = False,
         after: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._engine = engine
         self._turn = turn
+        self._translations = translations
         self._at_once = at_once
         self._after = after
         self._waiting: deque[tuple[Work, asyncio.Future[Any]]] = deque()
@@ -98,12 +103,16 @@ class Together:
                 transaction = begin_at_once(connection)
                 if transaction is not None:
                     with transaction:
-                        return [work(connection) for work in works]
+                        return self._run(connection, works)
         return await asyncio.to_thread(self._commit, works)
 
     def _commit(self, works: Sequence[Work]) -> list[Any]:
         with self._engine.begin() as connection:
-            return [work(connection) for work in works]
+            return self._run(connection, works)
+
+    def _run(self, connection: Connection, works: Sequence[Work]) -> list[Any]:
+        direct = cast("Connection", Direct(connection, self._translations))
+        return [work(direct) for work in works]
 
 
 def begin_at_once(connection: Connection) -> RootTransaction | None:
