@@ -216,7 +216,7 @@ def test_forged_bytes_are_not_passed_on(world: World, tmp_path: Path) -> None:
 
 
 def test_the_token_of_a_client_stays_here(world: World, tmp_path: Path) -> None:
-    crate = Crate("discreet")
+    crate = Crate("tight-lipped")
     world.played.offer(crate)
     cargo = world.cargo(tmp_path / "home", closed=True, token=True)
     folder = project(tmp_path / "project", Dep(crate.name))

@@ -95,6 +95,9 @@ class MemoryShelf:
     async def downloads(self, name: str) -> Mapping[str, int]:
         return {}
 
+    async def elsewhere(self, names: Sequence[str]) -> Sequence[Mapping[str, str]]:
+        return ()
+
     async def set_properties(self, name: str, values: Mapping[str, str | None]) -> None:
         if not values:
             return
