@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import IO
 
 from reliquary.errors import ReliquaryError
 from reliquary.formats.base import (
-    Arrival,
     Client,
-    Derived,
     FileKey,
     Listing,
     Manner,
@@ -24,6 +21,7 @@ from reliquary.formats.base import (
     Touch,
 )
 from reliquary.formats.cargo import dress, index, keys, names, paths, reading
+from reliquary.formats.usual import Usual
 from reliquary.formats.verbs import Reply
 from reliquary.types import Entry
 
@@ -31,7 +29,7 @@ _PUBLIC = Public(client="cargo", purl="pkg:cargo/serde@1.0.0")
 
 
 @dataclass(frozen=True, slots=True)
-class Cargo:
+class Cargo(Usual):
     """Implements `reliquary.formats.base.Format`."""
 
     name: str = "cargo"
@@ -39,7 +37,6 @@ class Cargo:
     public: Public | None = _PUBLIC
     # cargo looks for login_url in a challenge of its own, and sends its token once it has seen a 401.
     challenges: tuple[str, ...] = ('Cargo login_url="{repository}me"', 'Basic realm="Reliquary"')
-    learns: bool = False
     pace: float = 1.0
 
     def match(self, method: str, segments: tuple[str, ...], query: Mapping[str, str]) -> Match | None:
@@ -59,12 +56,6 @@ class Cargo:
 
     def direct(self, entry: Entry, told: Mapping[str, str]) -> str | None:
         return reading.direct(entry, told)
-
-    def brief(self, key: FileKey, base: str) -> str | None:
-        return None
-
-    def glean(self, key: FileKey, source: Source) -> Entry | None:
-        return None
 
     def question(self, path: str, base: str, told: Mapping[str, str]) -> str | None:
         return reading.question(path, told)
@@ -89,15 +80,6 @@ class Cargo:
     def touches(self, entry: Entry) -> Sequence[Touch]:
         """Its own index file, and those that a group may have of the name in other spellings, which are hidden now."""
         return [Touch(lower) for lower in names.spellings(entry.scope)]
-
-    def withheld(self, properties: Mapping[str, str]) -> str | None:
-        return None
-
-    def derive(self, key: FileKey) -> Derived | None:
-        return None
-
-    def arrive(self, entry: Entry, file: IO[bytes]) -> Arrival | None:
-        return None
 
     def renew(self, known: Entry, new: Entry) -> Entry:
         """Upstreams yank and undo it; only what our bytes taught stays."""

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import IO
 
 from reliquary.errors import ReliquaryError
 from reliquary.formats.base import (
-    Arrival,
     Client,
-    Derived,
     FileKey,
     Listing,
     Manner,
@@ -24,20 +21,19 @@ from reliquary.formats.base import (
     Touch,
 )
 from reliquary.formats.generic import index, paths
+from reliquary.formats.usual import Usual
 from reliquary.formats.verbs import Reply
 from reliquary.types import Entry
 
 
 @dataclass(frozen=True, slots=True)
-class Generic:
+class Generic(Usual):
     """Implements `reliquary.formats.base.Format`."""
 
     name: str = "generic"
     title: str = "Plain files"
     public: Public | None = None
     challenges: tuple[str, ...] = ('Basic realm="Reliquary"',)
-    learns: bool = False
-    pace: float = 0.0
 
     def match(self, method: str, segments: tuple[str, ...], query: Mapping[str, str]) -> Match | None:
         return paths.match(method, segments, query)
@@ -45,26 +41,8 @@ class Generic:
     def manner(self, key: FileKey | PageKey) -> Manner:
         return paths.manner(key)
 
-    def normalise(self, name: str) -> str:
-        return name
-
     def locate(self, key: FileKey | PageKey, base: str) -> str | None:
         return paths.locate(key, base)
-
-    def guide(self, base: str) -> PageKey | None:
-        return None
-
-    def direct(self, entry: Entry, told: Mapping[str, str]) -> str | None:
-        return None
-
-    def brief(self, key: FileKey, base: str) -> str | None:
-        return None
-
-    def glean(self, key: FileKey, source: Source) -> Entry | None:
-        return None
-
-    def question(self, path: str, base: str, told: Mapping[str, str]) -> str | None:
-        return base + path
 
     def ask(self, key: FileKey | PageKey) -> Mapping[str, str]:
         return {"accept": "text/html, */*;q=0.5"} if isinstance(key, PageKey) else {}
@@ -86,23 +64,11 @@ class Generic:
     def touches(self, entry: Entry) -> Sequence[Touch]:
         return [Touch(scope) for scope in paths.folders_around(entry.key)]
 
-    def withheld(self, properties: Mapping[str, str]) -> str | None:
-        return None
-
-    def derive(self, key: FileKey) -> Derived | None:
-        return None
-
-    def arrive(self, entry: Entry, file: IO[bytes]) -> Arrival | None:
-        return None
-
     def renew(self, known: Entry, new: Entry) -> Entry:
         return replace(new, size=known.size, digests=known.digests) if new.size is None else new
 
     def dress(self, error: ReliquaryError, accept: str) -> Reply:
         return Reply(error.status, f"{error.message}\n".encode())
-
-    def recognise(self, filename: str) -> tuple[str, ...] | None:
-        return None
 
     def clients(self, base_url: str) -> Sequence[Client]:
         return [Client("curl", (f"curl -T file.bin {base_url}path/to/file.bin", f"curl -O {base_url}path/to/file.bin"))]

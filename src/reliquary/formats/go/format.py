@@ -10,7 +10,6 @@ from reliquary.errors import ReliquaryError
 from reliquary.formats.base import (
     Arrival,
     Client,
-    Derived,
     FileKey,
     Listing,
     Manner,
@@ -24,6 +23,7 @@ from reliquary.formats.base import (
     Touch,
 )
 from reliquary.formats.go import dress, index, keys, paths, reading
+from reliquary.formats.usual import Usual
 from reliquary.formats.verbs import Reply
 from reliquary.types import Entry
 
@@ -31,7 +31,7 @@ _PUBLIC = Public(client="go", purl="pkg:golang/rsc.io/quote@v1.5.2")
 
 
 @dataclass(frozen=True, slots=True)
-class Go:
+class Go(Usual):
     """Implements `reliquary.formats.base.Format`."""
 
     name: str = "go"
@@ -39,7 +39,6 @@ class Go:
     public: Public | None = _PUBLIC
     challenges: tuple[str, ...] = ('Basic realm="Reliquary"',)
     learns: bool = True
-    pace: float = 0.0
 
     def match(self, method: str, segments: tuple[str, ...], query: Mapping[str, str]) -> Match | None:
         return paths.match(method, segments, query)
@@ -47,24 +46,8 @@ class Go:
     def manner(self, key: FileKey | PageKey) -> Manner:
         return paths.manner(key)
 
-    def normalise(self, name: str) -> str:
-        """Two paths that differ in their case are two modules."""
-        return name
-
     def locate(self, key: FileKey | PageKey, base: str) -> str | None:
         return reading.locate(key, base)
-
-    def guide(self, base: str) -> PageKey | None:
-        return None
-
-    def direct(self, entry: Entry, told: Mapping[str, str]) -> str | None:
-        return None
-
-    def brief(self, key: FileKey, base: str) -> str | None:
-        return None
-
-    def glean(self, key: FileKey, source: Source) -> Entry | None:
-        return None
 
     def question(self, path: str, base: str, told: Mapping[str, str]) -> str | None:
         return None
@@ -89,12 +72,6 @@ class Go:
 
     def touches(self, entry: Entry) -> Sequence[Touch]:
         return [Touch(entry.scope)]
-
-    def withheld(self, properties: Mapping[str, str]) -> str | None:
-        return None
-
-    def derive(self, key: FileKey) -> Derived | None:
-        return None
 
     def arrive(self, entry: Entry, file: IO[bytes]) -> Arrival | None:
         return reading.arrive(entry, file)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import IO
 from urllib.parse import urlsplit
 
 from reliquary.errors import ReliquaryError
 from reliquary.formats.base import (
-    Arrival,
     Client,
-    Derived,
     FileKey,
     Listing,
     Manner,
@@ -25,6 +22,7 @@ from reliquary.formats.base import (
     Touch,
 )
 from reliquary.formats.npm import assembling, dress, keys, paths, reading
+from reliquary.formats.usual import Usual
 from reliquary.formats.verbs import Reply
 from reliquary.types import Entry
 
@@ -32,7 +30,7 @@ _PUBLIC = Public(client="npm", purl="pkg:npm/left-pad@1.3.0")
 
 
 @dataclass(frozen=True, slots=True)
-class Npm:
+class Npm(Usual):
     """Implements `reliquary.formats.base.Format`."""
 
     name: str = "npm"
@@ -40,8 +38,6 @@ class Npm:
     public: Public | None = _PUBLIC
     # npm tells people of the first: that a token is not good, rather than a password.
     challenges: tuple[str, ...] = ('Bearer realm="Reliquary"', 'Basic realm="Reliquary"')
-    learns: bool = False
-    pace: float = 0.0
 
     def match(self, method: str, segments: tuple[str, ...], query: Mapping[str, str]) -> Match | None:
         return paths.match(method, segments, query)
@@ -49,27 +45,14 @@ class Npm:
     def manner(self, key: FileKey | PageKey) -> Manner:
         return paths.manner(key)
 
-    def normalise(self, name: str) -> str:
-        """Names differ by case: there are old ones in upper case."""
-        return name
-
     def locate(self, key: FileKey | PageKey, base: str) -> str | None:
         return paths.locate(key, base)
-
-    def guide(self, base: str) -> PageKey | None:
-        return None
-
-    def direct(self, entry: Entry, told: Mapping[str, str]) -> str | None:
-        return None
 
     def brief(self, key: FileKey, base: str) -> str | None:
         return paths.brief(key, base)
 
     def glean(self, key: FileKey, source: Source) -> Entry | None:
         return reading.glean(key, source)
-
-    def question(self, path: str, base: str, told: Mapping[str, str]) -> str | None:
-        return base + path
 
     def ask(self, key: FileKey | PageKey) -> Mapping[str, str]:
         return {"accept": "application/json"}
@@ -90,15 +73,6 @@ class Npm:
 
     def touches(self, entry: Entry) -> Sequence[Touch]:
         return [Touch(entry.scope)]
-
-    def withheld(self, properties: Mapping[str, str]) -> str | None:
-        return None
-
-    def derive(self, key: FileKey) -> Derived | None:
-        return None
-
-    def arrive(self, entry: Entry, file: IO[bytes]) -> Arrival | None:
-        return None
 
     def renew(self, known: Entry, new: Entry) -> Entry:
         """Upstreams may deprecate and undo it; only what our bytes taught stays."""

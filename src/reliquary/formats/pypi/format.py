@@ -26,6 +26,7 @@ from reliquary.formats.base import (
     Touch,
 )
 from reliquary.formats.pypi import dress, index, inspect, metadata, names, negotiate, paths, reading
+from reliquary.formats.usual import Usual
 from reliquary.formats.verbs import Reply
 from reliquary.types import Entry
 
@@ -36,7 +37,7 @@ _PUBLIC = Public(client="pip", purl=None)
 
 
 @dataclass(frozen=True, slots=True)
-class PyPI:
+class PyPI(Usual):
     """Implements `reliquary.formats.base.Format`."""
 
     name: str = "pypi"
@@ -44,7 +45,6 @@ class PyPI:
     public: Public | None = _PUBLIC
     challenges: tuple[str, ...] = ('Basic realm="Reliquary"',)
     learns: bool = True
-    pace: float = 0.0
 
     def match(self, method: str, segments: tuple[str, ...], query: Mapping[str, str]) -> Match | None:
         return paths.match(method, segments, query)
@@ -57,18 +57,6 @@ class PyPI:
 
     def locate(self, key: FileKey | PageKey, base: str) -> str | None:
         return paths.locate(key, base)
-
-    def guide(self, base: str) -> PageKey | None:
-        return None
-
-    def direct(self, entry: Entry, told: Mapping[str, str]) -> str | None:
-        return None
-
-    def brief(self, key: FileKey, base: str) -> str | None:
-        return None
-
-    def glean(self, key: FileKey, source: Source) -> Entry | None:
-        return None
 
     def question(self, path: str, base: str, told: Mapping[str, str]) -> str | None:
         """Beside the last segment of the index."""
