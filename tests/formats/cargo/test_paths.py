@@ -193,6 +193,7 @@ def test_5_a_package_s_name_in_every_spelling(spelled: str, normal: str) -> None
     ],
 )
 def test_6_spellings_that_may_be_taken_for_one_another(lower: str, found: list[str]) -> None:
-    assert names.spellings(lower) == found
+    assert names.spellings(lower, names.ASKED) == found
     assert {names.normal(each) for each in found} == {names.normal(lower)}
+    assert len(names.spellings("a-b_c-d-e")) == 16
     assert len(names.spellings("-_" * 32)) == 3
